@@ -1,0 +1,61 @@
+"""A numbered line as one line of NDJSON, and the spelling of its keys.
+
+Keys are the fields' names in camel case, in a fixed order: the header first. A line's own keys are always there, null
+where unknown; only `serverSeq` and `jobCorrelationId` are left out where no server gave them.
+"""
+
+from dataclasses import fields, is_dataclass
+from typing import Final
+
+import orjson
+
+from exportctl.model.lines import SCHEMA_VERSION, Numbered
+
+_HEADER = ("job_id", "project_id", "source", "timestamp")
+_ABSENT_WHEN_NONE = frozenset({"server_seq", "job_correlation_id"})
+
+
+def encode(numbered: Numbered) -> bytes:
+    """Return the line as UTF-8 JSON with a line feed."""
+    line = numbered.line
+    record: dict[str, object] = {
+        "v": SCHEMA_VERSION,
+        "seq": numbered.seq,
+        "event": line.event,
+        "timestamp": numbered.timestamp,
+        "elapsed": numbered.elapsed,
+        "jobId": line.job_id,
+        "projectId": line.project_id,
+        "correlationId": numbered.correlation_id,
+        "source": line.source,
+    }
+    for name, key in _keys(type(line)):
+        value = getattr(line, name)
+        if value is None and name in _ABSENT_WHEN_NONE:
+            continue
+        record[key] = plain(value) if is_dataclass(value) else value
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+
+
+def plain(value: object) -> object:
+    """Return a nested record as a dictionary with the wire's keys."""
+    return {key: getattr(value, name) for name, key in _keys(type(value))}
+
+
+def camel(name: str) -> str:
+    """Return a field's name as the wire spells it."""
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+_KEYS: Final[dict[type, tuple[tuple[str, str], ...]]] = {}
+
+
+def _keys(record: type) -> tuple[tuple[str, str], ...]:
+    """Return names and keys of a record's own fields: looked up a million times, made once."""
+    known = _KEYS.get(record)
+    if known is None:
+        known = _KEYS[record] = tuple(
+            (field.name, camel(field.name)) for field in fields(record) if field.name not in _HEADER
+        )
+    return known

@@ -1,0 +1,181 @@
+"""Protocol 2 (`WIRE.md`): names and data of its events to typed facts, and its log lines from `/events` likewise."""
+
+from collections.abc import Callable
+from typing import Final, TypedDict
+
+from exportctl.protocol.dialects import reading
+from exportctl.protocol.dialects.reading import Object
+from exportctl.protocol.events import (
+    PROCESSING,
+    AnyEvent,
+    Cancelled,
+    Completed,
+    DownloadReady,
+    Failed,
+    Heartbeat,
+    PhaseChanged,
+    Progress,
+    StageProgress,
+    Started,
+    StatusSync,
+    Unreadable,
+)
+
+
+def decode(name: str, data: object) -> AnyEvent:
+    """Return the event that `name` and `data` tell; `Unreadable` for what protocol 2 does not know."""
+    reader = _READERS.get(name)
+    if reader is None:
+        return Unreadable(name=name, reason="unknown event")
+    if not isinstance(data, dict):
+        return Unreadable(name=name, reason="its data is no object")
+    job_id = data.get("jobId")
+    if not isinstance(job_id, str) or not job_id:
+        return Unreadable(name=name, reason="it names no job")
+    return reader(job_id, data)
+
+
+class _Envelope(TypedDict):
+    job_id: str
+    project_id: str | None
+    seq: int | None
+    timestamp: str | None
+    correlation_id: str | None
+
+
+def _envelope(job_id: str, data: Object) -> _Envelope:
+    return {
+        "job_id": job_id,
+        "project_id": reading.text(data, "projectId"),
+        "seq": reading.integer(data, "seq"),
+        "timestamp": reading.text(data, "timestamp"),
+        "correlation_id": reading.text(data, "correlationId"),
+    }
+
+
+def _started(job_id: str, data: Object) -> AnyEvent:
+    return Started(
+        **_envelope(job_id, data),
+        project_name=reading.text(data, "projectName"),
+        options=reading.mapping(data, "options"),
+        total=reading.integer(data, "total"),
+    )
+
+
+def _progress(job_id: str, data: Object) -> AnyEvent:
+    return Progress(
+        **_envelope(job_id, data),
+        phase=reading.text(data, "phase") or PROCESSING,
+        stage=reading.text(data, "stage"),
+        progress=reading.percent(data, "progress"),
+        stage_progress=stage_progress(data),
+        message=reading.text(data, "message"),
+        template=reading.text(data, "template"),
+        data=reading.mapping(data, "data"),
+        estimated_time_remaining=reading.number(data, "estimatedTimeRemaining"),
+        bytes_written=reading.integer(data, "bytesWritten"),
+    )
+
+
+def stage_progress(data: Object) -> StageProgress | None:
+    """Return `stageProgress` where it is whole; `item` and `currentItem` are two names of one value."""
+    source = reading.mapping(data, "stageProgress")
+    if source is None:
+        return None
+    current, total = reading.integer(source, "current"), reading.integer(source, "total")
+    if current is None or total is None:
+        return None
+    return StageProgress(
+        current=current, total=total, item=reading.text(source, "item") or reading.text(source, "currentItem")
+    )
+
+
+def _phase_changed(job_id: str, data: Object) -> AnyEvent:
+    to_phase = reading.text(data, "toPhase")
+    if to_phase is None:
+        return Unreadable(name="export:phase-changed", reason="it names no phase")
+    return PhaseChanged(
+        **_envelope(job_id, data),
+        from_phase=reading.text(data, "fromPhase"),
+        to_phase=to_phase,
+        message=reading.text(data, "message"),
+        progress=reading.percent(data, "progress"),
+    )
+
+
+def _download_ready(job_id: str, data: Object) -> AnyEvent:
+    return DownloadReady(
+        **_envelope(job_id, data),
+        file_name=reading.text(data, "fileName"),
+        file_size=reading.integer(data, "fileSize"),
+        sha256=reading.text(data, "sha256"),
+        expires_at=reading.text(data, "expiresAt"),
+    )
+
+
+def _completed(job_id: str, data: Object) -> AnyEvent:
+    stages = reading.mapping(data, "stages")
+    return Completed(
+        **_envelope(job_id, data),
+        warnings=reading.texts(data, "warnings"),
+        processing_time=reading.number(data, "processingTime"),
+        stages=None
+        if stages is None
+        else {key: took for key in stages if (took := reading.number(stages, key)) is not None},
+    )
+
+
+def _failed(job_id: str, data: Object) -> AnyEvent:
+    return Failed(
+        **_envelope(job_id, data),
+        error=reading.text(data, "error") or "the server gave no reason",
+        code=reading.text(data, "code"),
+        hint=reading.text(data, "hint"),
+        stage=reading.text(data, "stage"),
+        item=reading.text(data, "item"),
+        retryable=reading.flag(data, "retryable"),
+    )
+
+
+def _cancelled(job_id: str, data: Object) -> AnyEvent:
+    return Cancelled(
+        **_envelope(job_id, data),
+        cancelled_by=reading.text(data, "cancelledBy"),
+        reason=reading.text(data, "reason"),
+        progress=reading.percent(data, "progress"),
+        message=reading.text(data, "message"),
+        cleanup_completed=reading.flag(data, "cleanupCompleted"),
+    )
+
+
+def _status_sync(job_id: str, data: Object) -> AnyEvent:
+    return StatusSync(
+        job_id=job_id,
+        project_id=reading.text(data, "projectId"),
+        timestamp=reading.text(data, "timestamp"),
+        status=reading.text(data, "status") or "unknown",
+        phase=reading.text(data, "phase"),
+        stage=reading.text(data, "stage"),
+        progress=reading.percent(data, "progress"),
+        message=reading.text(data, "message"),
+        last_seq=reading.integer(data, "lastSeq"),
+    )
+
+
+def _heartbeat(job_id: str, data: Object) -> AnyEvent:
+    return Heartbeat(
+        job_id=job_id, timestamp=reading.text(data, "timestamp"), last_seq=reading.integer(data, "lastSeq") or 0
+    )
+
+
+_READERS: Final[dict[str, Callable[[str, Object], AnyEvent]]] = {
+    "export:started": _started,
+    "export:progress": _progress,
+    "export:phase-changed": _phase_changed,
+    "export:download-ready": _download_ready,
+    "export:completed": _completed,
+    "export:failed": _failed,
+    "export:cancelled": _cancelled,
+    "export:status-sync": _status_sync,
+    "export:heartbeat": _heartbeat,
+}

@@ -1,0 +1,148 @@
+"""The events of an export as typed facts, whichever generation of the protocol told them.
+
+Frozen records named as the wire names them (`WIRE.md`, Events). A dialect makes them; nothing above `protocol/` reads a
+raw dictionary. What a server did not say is None. Strings of the wire stay strings: an unknown stage or phase is shown,
+not lost.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Data: TypeAlias = Mapping[str, object]
+"""A JSON object that only passes through: options, template data."""
+
+PROCESSING = "processing"
+DOWNLOADING = "downloading"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageProgress:
+    """How far one stage is: `current` of `total` images, the last of them `item`."""
+
+    current: int
+    total: int
+    item: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event of a job carries. `seq` counts 1, 2, 3 … per job; None where the server does not number."""
+
+    job_id: str
+    project_id: str | None = None
+    seq: int | None = None
+    timestamp: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """The job began. `total` counts images."""
+
+    project_name: str | None = None
+    options: Data | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """`progress` is 0 to 100 within the phase, times in seconds; `bytes_written` of the archive so far."""
+
+    phase: str = PROCESSING
+    stage: str | None = None
+    progress: float | None = None
+    stage_progress: StageProgress | None = None
+    message: str | None = None
+    template: str | None = None
+    data: Data | None = None
+    estimated_time_remaining: float | None = None
+    bytes_written: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseChanged(Event):
+    """The job went from one phase to the next."""
+
+    from_phase: str | None = None
+    to_phase: str
+    message: str | None = None
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadReady(Event):
+    """The archive is whole on the server: its name there, size in bytes, SHA-256 in hexadecimal."""
+
+    file_name: str | None = None
+    file_size: int | None = None
+    sha256: str | None = None
+    expires_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed(Event):
+    """The export is made. Times in seconds."""
+
+    warnings: tuple[str, ...] = ()
+    processing_time: float | None = None
+    stages: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """The export failed on the server."""
+
+    error: str
+    code: str | None = None
+    hint: str | None = None
+    stage: str | None = None
+    item: str | None = None
+    retryable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(Event):
+    """The export was cancelled. `cleanup_completed` is the server's claim."""
+
+    cancelled_by: str | None = None
+    reason: str | None = None
+    progress: float | None = None
+    message: str | None = None
+    cleanup_completed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSync(Event):
+    """The job as the server sees it now. It informs; it moves no state ahead of the replay."""
+
+    status: str
+    phase: str | None = None
+    stage: str | None = None
+    progress: float | None = None
+    message: str | None = None
+    last_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat(Event):
+    """The job is alive and its log holds `last_seq` events."""
+
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An event whose name or data this client does not know. Never an error: servers grow."""
+
+    name: str
+    reason: str
+
+
+End: TypeAlias = Completed | Failed | Cancelled
+"""The last event of a job; there is exactly one."""
+
+Told: TypeAlias = Started | Progress | PhaseChanged | DownloadReady | End
+"""What a job's log holds."""
+
+AnyEvent: TypeAlias = Told | StatusSync | Heartbeat | Unreadable
