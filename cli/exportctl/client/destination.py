@@ -1,0 +1,104 @@
+"""Where an archive goes: the forms of `-o`, safe names, every reason against writing found before anything starts.
+
+A destination is known in full only with the job's id; `check` says early whatever can be said without it.
+"""
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from exportctl.model.errors import CannotWrite, Usage
+
+DEFAULT_NAME: Final = "{project}-{job}.zip"
+STDOUT: Final = "-"
+JOB_LETTERS: Final = 8
+_NAME_BYTES: Final = 200
+"""Of the 255 that file systems take; the rest is for the partial's own prefix and suffix."""
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_KNOWN: Final = frozenset({"project", "job", "date"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """What `-o` asked for. `template` None: standard output."""
+
+    template: str | None
+    overwrite: bool = False
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether the bytes go to standard output."""
+        return self.template is None
+
+    def path(self, *, project: str, job_id: str, today: date) -> Path:
+        """Return the absolute path for this job."""
+        if self.template is None:
+            raise Usage("standard output has no path")
+        values = {"project": safe_name(project), "job": job_id[:JOB_LETTERS], "date": today.isoformat()}
+        return Path.cwd() / _PLACEHOLDER.sub(lambda found: values[found[1]], self.template)
+
+    def check(self, *, project: str, today: date) -> None:
+        """Raise `CannotWrite` for what is wrong whatever the job's id: no folder, no permission, a file in the way."""
+        if self.template is None:
+            return
+        unknown_job = "\N{REPLACEMENT CHARACTER}" * JOB_LETTERS
+        path = self.path(project=project, job_id=unknown_job, today=today)
+        check_folder(path.parent)
+        if unknown_job not in str(path):
+            self.check_free(path)
+
+    def check_free(self, path: Path) -> None:
+        """Raise `CannotWrite` where `path` is taken and may not be overwritten."""
+        if path.is_dir():
+            raise CannotWrite(f"{path} is a folder", hint=f"for a file in it: -o {path}/", code="IS_FOLDER")
+        if not self.overwrite and os.path.lexists(path):
+            raise CannotWrite(f"{path} exists", hint="--overwrite replaces it, -o names another", code="EXISTS")
+
+
+def parse_output(text: str | None, *, overwrite: bool) -> Destination:
+    """Return the destination that `-o TEXT` names; raise `Usage` for a template with unknown placeholders."""
+    if text == STDOUT:
+        return Destination(template=None, overwrite=overwrite)
+    if text is None:
+        return Destination(template=DEFAULT_NAME, overwrite=overwrite)
+    if not text:
+        raise Usage("-o is empty", hint="a file, a folder with a slash at its end, or - for standard output")
+    unknown = [name for name in _PLACEHOLDER.findall(text) if name not in _KNOWN]
+    if unknown:
+        raise Usage(f"-o {text!r}: unknown placeholder {{{unknown[0]}}}", hint="{project}, {job} and {date} are known")
+    if text.endswith(os.sep) or Path(text).is_dir():
+        return Destination(template=str(Path(text) / DEFAULT_NAME), overwrite=overwrite)
+    return Destination(template=text, overwrite=overwrite)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `CannotWrite` where no file can be made in `folder`."""
+    if not folder.exists():
+        raise CannotWrite(f"there is no folder {folder}", hint=f"mkdir -p {_quoted(folder)}", code="NO_FOLDER")
+    if not folder.is_dir():
+        raise CannotWrite(f"{folder} is no folder", code="NO_FOLDER")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CannotWrite(f"no permission to write into {folder}", hint="-o names another place", code="NO_PERMISSION")
+
+
+def safe_name(name: str) -> str:
+    """Return `name` as one path component: no separator or control character, not hidden, not too long, not empty."""
+    kept = "".join("_" if _is_unsafe(letter) else letter for letter in unicodedata.normalize("NFC", name))
+    kept = kept.strip().lstrip(".").strip()
+    while len(kept.encode()) > _NAME_BYTES:
+        kept = kept[:-1]
+    return kept or "export"
+
+
+def _is_unsafe(letter: str) -> bool:
+    return letter in '/\\:*?"<>|' or unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _quoted(path: Path) -> str:
+    import shlex  # noqa: PLC0415 - only for a hint
+
+    return shlex.quote(str(path))

@@ -1,0 +1,105 @@
+"""What httpx and the server's answers call failure, in this project's terms: the one place that turns them into ours.
+
+Nothing of a request (headers, tokens) and nothing of a path on the server goes into a message.
+"""
+
+import ssl
+
+import httpx
+
+from exportctl.model.errors import Busy, ExportctlError, NotAllowed, NotFound, Rejected, Unreachable
+
+_TEXT_LIMIT = 300
+
+
+def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> ExportctlError:
+    """Return the error for a request that got no answer from the server at `url`."""
+    certificate = _certificate_problem(error)
+    if certificate is not None:
+        return Unreachable(
+            f"the certificate of {url} is not trusted: {certificate}",
+            hint="--ca-bundle FILE names the authority that signed it",
+            code="TLS",
+        )
+    match error:
+        case httpx.ConnectTimeout():
+            words = "it did not answer the connection"
+        case httpx.TimeoutException():
+            words = "it took the request and did not answer"
+        case httpx.ProxyError():
+            words = f"the proxy refused: {_first_line(str(error))}"
+        case httpx.ConnectError():
+            words = _first_line(str(error)) or "the connection was refused"
+        case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError():
+            words = "the connection broke"
+        case _:
+            words = _first_line(str(error)) or type(error).__name__
+    return Unreachable(
+        f"no answer from {url}: {words}", hint="exportctl doctor looks at the way to the server step by step"
+    )
+
+
+def is_passing(error: ExportctlError) -> bool:
+    """Return whether waiting may cure `error`: a broken way does heal, a certificate and a refusal do not."""
+    return isinstance(error, Unreachable) and error.code != "TLS"
+
+
+def from_answer(status: int, body: object, *, what: str) -> ExportctlError:
+    """Return the error for an answer that is a refusal. `what` names the request in words ("project nuclei")."""
+    details = body if isinstance(body, dict) else {}
+    said = details.get("error")
+    message = _first_line(said)[:_TEXT_LIMIT] if isinstance(said, str) and said.strip() else _validation(details)
+    hint = details.get("hint") if isinstance(details.get("hint"), str) else None
+    code = details.get("code") if isinstance(details.get("code"), str) else None
+    match status:
+        case 401:
+            return NotAllowed(
+                f"not signed in: {message or 'the server knows neither session nor token'}",
+                hint=hint or "check --token-file or EXPORTCTL_TOKEN, or sign in with exportctl login",
+                code=code,
+            )
+        case 403:
+            return NotAllowed(f"not allowed: {message or what}", hint=hint, code=code)
+        case 404:
+            return NotFound(f"{what}: {message or 'not found'}", hint=hint, code=code)
+        case 410:
+            return NotFound(f"{what}: {message or 'no longer there'}", hint=hint, code=code)
+        case 409 | 429:
+            return Busy(f"the server is busy: {message or what}", hint=hint or "try again later", code=code)
+        case 400 | 413 | 422:
+            return Rejected(f"the server refused the request: {message or what}", hint=hint, code=code)
+        case _ if status >= 500:  # noqa: PLR2004 - HTTP's class of server errors, RFC 9110 section 15.6
+            return Unreachable(f"the server failed ({status}): {message or what}", hint=hint, code=code)
+        case _:
+            return Unreachable(f"the server answered {status}, which makes no sense here: {what}", hint=hint)
+
+
+def not_json(url: str, content_type: str) -> ExportctlError:
+    """Return the error for an answer that is no JSON."""
+    return Unreachable(
+        f"{url} answered {content_type or 'something without a type'} where JSON was due",
+        hint="is --server the export server's address, or that of a page or proxy in front of it?",
+        code="NOT_JSON",
+    )
+
+
+def _validation(details: dict[str, object]) -> str:
+    """Protocol 1's validation errors: `{errors: [{msg, path}]}`."""
+    errors = details.get("errors")
+    if not isinstance(errors, list):
+        return ""
+    said = [f"{one.get('path')}: {one.get('msg')}" for one in errors if isinstance(one, dict)]
+    return "; ".join(said)[:_TEXT_LIMIT]
+
+
+def _certificate_problem(error: BaseException) -> str | None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0]

@@ -1,0 +1,344 @@
+"""Following jobs: socket, long poll and replay merged into one story for each, told as lines.
+
+Connect, then start: the socket is up before the job exists. While it is down each job is followed by long poll from
+its cursor, and the socket is tried again in the background with jittered exponential back-off; when it is back
+polling stops. What lies behind a gap waits until the log was asked for what is missing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Final, Literal, Self
+
+from exportctl.client import failures
+from exportctl.client.api import LONG_POLL_SECONDS, Api
+from exportctl.client.sequencer import Sequencer
+from exportctl.client.socket import Socket, SocketLost, open_socket
+from exportctl.model.errors import ExportctlError, NotAllowed
+from exportctl.model.job import Job, reduce
+from exportctl.model.lines import ConnectionChanged, Line, Log, Source
+from exportctl.protocol.dialects import dialect2, reading
+from exportctl.protocol.dialects.reading import Object
+from exportctl.protocol.events import AnyEvent, Heartbeat, StatusSync, Unreadable
+from exportctl.protocol.happenings import AckReceived
+
+ACKNOWLEDGE_SECONDS: Final = 15.0
+"""Servers that draw were seen silent for 8 s (`WIRE.md`, 13)."""
+OUTAGE_SECONDS: Final = 120.0
+"""How long a server may fail to answer polls, in a row, before a job is given up."""
+_RETRY_FIRST: Final = 0.5
+_RETRY_MOST: Final = 30.0
+
+Transport = Literal["auto", "socket", "polling"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Watch:
+    """One job being followed. `ended` is done with the job's last state, or with the error that ends the following."""
+
+    project_id: str
+    job: Job
+    sequencer: Sequencer = field(default_factory=Sequencer)
+    ended: asyncio.Future[Job]
+    log: str | None = None
+    events: int = 0
+    replay_until: int = 0
+    is_subscribing: bool = False
+    poller: asyncio.Task[None] | None = None
+    filler: asyncio.Task[None] | None = None
+
+    def fail(self, error: ExportctlError) -> None:
+        """End the following with `error`, once."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+
+
+@dataclass(slots=True, kw_only=True)
+class Follower:
+    """Follows any number of jobs over one socket. Use as a context manager; `tell` takes the lines.
+
+    `sleep` and `jitter` (0 to 1) are the waits between attempts, `monotonic` the clock of outages.
+    """
+
+    api: Api
+    tell: Callable[[Line], None]
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[], float]
+    monotonic: Callable[[], float]
+    transport: Transport = "auto"
+    poll_interval: float = 2.0
+    reconnects: int = field(init=False, default=0)
+    polls: int = field(init=False, default=0)
+    _watches: dict[str, Watch] = field(init=False, default_factory=dict)
+    _socket: Socket | None = field(init=False, default=None)
+    _answers: dict[int, asyncio.Future[Object]] = field(init=False, default_factory=dict)
+    _tried: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _refused: NotAllowed | None = field(init=False, default=None)
+    _tasks: asyncio.TaskGroup = field(init=False, default_factory=asyncio.TaskGroup)
+    _running: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        """Begin to connect; `connected` waits for the outcome."""
+        await self._tasks.__aenter__()
+        self._run(self._link())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        """End every task and close the socket."""
+        for watch in self._watches.values():
+            watch.ended.cancel()
+        for task in self._running:
+            task.cancel()
+        if isinstance(error, asyncio.CancelledError):
+            await self._tasks.__aexit__(kind, error, None)
+        else:
+            # What the body raised goes its own way, not into a group.
+            await self._tasks.__aexit__(None, None, None)
+
+    async def connected(self) -> None:
+        """Wait until the socket is up or was tried once. Raises `NotAllowed` where the server refuses the sign-in."""
+        await self._tried.wait()
+        if self._refused is not None:
+            raise self._refused
+
+    def watch(self, project_id: str, job_id: str, *, after: int = 0) -> Watch:
+        """Begin to follow a job from the event behind `after`; await its `ended`."""
+        watch = Watch(
+            project_id=project_id,
+            job=Job(job_id=job_id, project_id=project_id, seq=after),
+            sequencer=Sequencer(cursor=after),
+            ended=asyncio.get_running_loop().create_future(),
+        )
+        self._watches[job_id] = watch
+        if self._socket is None:
+            self._start_poller(watch)
+        else:
+            self._run(self._subscribe(watch, self._socket))
+        return watch
+
+    async def cancel(self, watch: Watch, reason: str) -> None:
+        """Ask for the job's cancellation: by socket, and by HTTP where it is down or does not acknowledge."""
+        socket = self._socket
+        if socket is not None:
+            request = {"jobId": watch.job.job_id, "reason": reason}
+            try:
+                answer = await self._call(socket, "export:cancel", request)
+            except (SocketLost, TimeoutError):
+                pass
+            else:
+                if reading.flag(answer, "ok"):
+                    return
+        await self.api.cancel(watch.project_id, watch.job.job_id, reason=reason)
+
+    def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _link(self) -> None:
+        """Keep the socket up, for as long as the follower lives."""
+        if self.transport == "polling":
+            self._changed("polling", "--transport polling")
+            self._tried.set()
+            return
+        attempt = 0
+        while True:
+            try:
+                async with open_socket(self.api.http, self.api.server) as socket:
+                    self.reconnects += 1 if attempt else 0
+                    attempt = 0
+                    await self._serve(socket)
+            except SocketLost as lost:
+                reason = str(lost)
+            except NotAllowed as refusal:
+                self._refused = refusal
+                self._tried.set()
+                for watch in self._watches.values():
+                    watch.fail(refusal)
+                return
+            self._socket = None
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(SocketLost(reason))
+            self._answers.clear()
+            attempt += 1
+            delay = min(_RETRY_MOST, _RETRY_FIRST * 2 ** (attempt - 1)) * (0.5 + self.jitter() / 2)
+            state: Literal["polling", "reconnecting"] = "reconnecting" if self.transport == "socket" else "polling"
+            self._changed(state, reason, attempt=attempt, retry_in=round(delay, 1))
+            self._tried.set()
+            if state == "polling":
+                for watch in self._watches.values():
+                    self._start_poller(watch)
+            await self.sleep(delay)
+
+    async def _serve(self, socket: Socket) -> None:
+        """Subscribe what is followed and hand on what comes, until the socket is lost."""
+        self._socket = socket
+        self._changed("connected", None)
+        self._tried.set()
+        for watch in self._watches.values():
+            if watch.poller is not None:
+                watch.poller.cancel()
+                watch.poller = None
+            self._run(self._subscribe(watch, socket))
+        while True:
+            for happening in await socket.receive():
+                if isinstance(happening, AckReceived):
+                    self._answer(happening)
+                elif happening.args:
+                    self._take(dialect2.decode(happening.name, happening.args[0]), Source.SOCKET)
+
+    async def _subscribe(self, watch: Watch, socket: Socket) -> None:
+        if watch.ended.done():
+            return
+        watch.is_subscribing = True
+        request = {"jobId": watch.job.job_id, "after": watch.sequencer.cursor}
+        if watch.log is not None:
+            request["log"] = watch.log
+        try:
+            answer = await self._call(socket, "export:subscribe", request)
+        except (SocketLost, TimeoutError):
+            # The socket is gone or mute about this job: what it owes comes by long poll.
+            self._start_poller(watch)
+            return
+        finally:
+            watch.is_subscribing = False
+        if reading.flag(answer, "ok") is not True:
+            status = 404 if reading.text(answer, "code") == "NOT_FOUND" else 403
+            watch.fail(failures.from_answer(status, answer, what=f"job {watch.job.job_id}"))
+            return
+        self._note_log(watch, reading.text(answer, "log"), gap=reading.flag(answer, "gap") or False)
+        watch.sequencer.hear(reading.integer(answer, "lastSeq") or 0)
+        self._fill(watch)
+
+    async def _call(self, socket: Socket, name: str, data: dict[str, str | int]) -> Object:
+        """Emit with an acknowledgement and return it. Raises `SocketLost`, `TimeoutError`."""
+        answer: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
+        ack_id = await socket.emit(name, dict(data))
+        self._answers[ack_id] = answer
+        try:
+            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                return await answer
+        finally:
+            self._answers.pop(ack_id, None)
+            socket.machine.forget(ack_id)
+
+    def _answer(self, ack: AckReceived) -> None:
+        answer = self._answers.get(ack.ack_id)
+        if answer is not None and not answer.done():
+            first = ack.args[0] if ack.args else None
+            answer.set_result(first if isinstance(first, dict) else {})
+
+    def _take(self, event: AnyEvent, source: Source) -> None:
+        """Let an event through to its job, in order."""
+        if isinstance(event, Unreadable):
+            return
+        watch = self._watches.get(event.job_id)
+        if watch is None or watch.ended.done():
+            return
+        if isinstance(event, Heartbeat):
+            watch.sequencer.hear(event.last_seq)
+            self._fill(watch)
+            return
+        if isinstance(event, StatusSync):
+            watch.replay_until = event.last_seq or 0
+            self._reduce(watch, event, source)
+            return
+        if source is Source.SOCKET and event.seq is not None and event.seq <= watch.replay_until:
+            source = Source.REPLAY
+        for due in watch.sequencer.offer(event):
+            watch.events += 1
+            self._reduce(watch, due, source)
+        self._fill(watch)
+
+    def _reduce(self, watch: Watch, event: AnyEvent, source: Source) -> None:
+        if isinstance(event, Unreadable):
+            return
+        watch.job, lines = reduce(watch.job, event, source)
+        for line in lines:
+            self.tell(line)
+        if watch.job.has_ended and not watch.ended.done():
+            watch.ended.set_result(watch.job)
+
+    def _fill(self, watch: Watch) -> None:
+        """Ask the log for what lies in a gap, unless it is on its way already."""
+        is_coming = watch.is_subscribing or watch.poller is not None or watch.filler is not None
+        if watch.sequencer.is_behind and not is_coming and not watch.ended.done():
+            watch.filler = self._run(self._fill_gap(watch))
+
+    async def _fill_gap(self, watch: Watch) -> None:
+        try:
+            while watch.sequencer.is_behind and not watch.ended.done():
+                before = watch.sequencer.cursor
+                await self._read_log(watch, wait=0, source=Source.REPLAY, attempts=5)
+                if watch.sequencer.cursor == before:
+                    await self.sleep(self.poll_interval)
+        except ExportctlError as error:
+            if not failures.is_passing(error):
+                watch.fail(error)
+            # Else the heartbeat, the next event or the poller that replaces the socket asks again.
+        finally:
+            watch.filler = None
+
+    def _start_poller(self, watch: Watch) -> None:
+        if watch.poller is None and not watch.ended.done():
+            watch.poller = self._run(self._poll(watch))
+
+    async def _poll(self, watch: Watch) -> None:
+        """Follow one job by long poll until it ends or the socket is back."""
+        failing_since: float | None = None
+        while not watch.ended.done():
+            try:
+                await self._read_log(watch, wait=LONG_POLL_SECONDS, source=Source.POLL, attempts=1)
+                failing_since = None
+            except ExportctlError as error:
+                now = self.monotonic()
+                failing_since = now if failing_since is None else failing_since
+                if not failures.is_passing(error) or now - failing_since > OUTAGE_SECONDS:
+                    watch.fail(error)
+                    return
+                await self.sleep(self.poll_interval * (0.5 + self.jitter()))
+
+    async def _read_log(self, watch: Watch, *, wait: int, source: Source, attempts: int) -> None:
+        page = await self.api.events(
+            watch.project_id,
+            watch.job.job_id,
+            after=watch.sequencer.cursor,
+            log=watch.log,
+            wait=wait,
+            attempts=attempts,
+        )
+        self.polls += 1
+        self._note_log(watch, page.log, gap=page.gap)
+        for event in page.events:
+            self._take(event, source)
+
+    def _note_log(self, watch: Watch, log: str | None, *, gap: bool) -> None:
+        """Remember which log the cursor counts in; where the server counts in another, begin again at 1 and say so."""
+        if gap and watch.sequencer.cursor:
+            self.tell(
+                Log(
+                    job_id=watch.job.job_id,
+                    project_id=watch.project_id,
+                    level="warning",
+                    code="log-gap",
+                    message="the server's log of this job does not reach back to what was seen; told from its start",
+                )
+            )
+            watch.sequencer.rewind()
+        watch.log = log or watch.log
+
+    def _changed(
+        self,
+        state: Literal["connected", "reconnecting", "polling", "closed"],
+        reason: str | None,
+        *,
+        attempt: int | None = None,
+        retry_in: float | None = None,
+    ) -> None:
+        self.tell(
+            ConnectionChanged(
+                state=state, protocol=self.api.protocol, reason=reason, attempt=attempt, retry_in=retry_in
+            )
+        )

@@ -1,0 +1,92 @@
+"""How far a download is and how fast, told as lines of the phase `downloading`, a few a second; and `--limit-rate`.
+
+`monotonic` gives seconds. Progress never falls: where a download begins anew it waits at its highest, `bytes` falls.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from exportctl.model.lines import DownloadProgress, Line
+from exportctl.protocol.events import DOWNLOADING
+
+EVERY: Final = 0.2
+"""Seconds between two lines."""
+_SMOOTHING: Final = 0.3
+"""Weight of the newest rate: a stall shows within a second, a hiccup does not."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Pace:
+    """The numbers of one download. `limit` in bytes a second, None for none."""
+
+    job_id: str
+    project_id: str | None
+    tell: Callable[[Line], None]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    limit: float | None = None
+    _total: int | None = field(init=False, default=None)
+    _bytes: int = field(init=False, default=0)
+    _highest: float = field(init=False, default=0.0)
+    _rate: float | None = field(init=False, default=None)
+    _told_at: float = field(init=False, default=float("-inf"))
+    _told_bytes: int = field(init=False, default=0)
+    _began_at: float = field(init=False, default=0.0)
+    _began_bytes: int = field(init=False, default=0)
+
+    def begin(self, at: int, total: int | None) -> None:
+        """Say where the download begins, of how many bytes."""
+        self._total = total
+        self._bytes = self._told_bytes = self._began_bytes = at
+        self._began_at = self.monotonic()
+        self._tell()
+
+    def at(self, size: int) -> None:
+        """Note how many bytes there are now."""
+        self._bytes = size
+        now = self.monotonic()
+        if now - self._told_at >= EVERY:
+            fresh = max(0, size - self._told_bytes) / (now - self._told_at)
+            self._rate = fresh if self._rate is None else self._rate + _SMOOTHING * (fresh - self._rate)
+            self._tell()
+
+    def finish(self, size: int) -> None:
+        """Say that all bytes are there; the last line is always told."""
+        self._bytes, self._total = size, size
+        took = self.monotonic() - self._began_at
+        self._rate = (size - self._began_bytes) / took if took > 0 else self._rate
+        self._tell()
+
+    async def hold(self) -> None:
+        """Wait where the bytes come faster than `limit`."""
+        if self.limit is None:
+            return
+        ahead = (self._bytes - self._began_bytes) / self.limit - (self.monotonic() - self._began_at)
+        if ahead > 0:
+            await self.sleep(ahead)
+
+    def _tell(self) -> None:
+        self._told_at, self._told_bytes = self.monotonic(), self._bytes
+        progress = None
+        if self._total is not None:
+            reached = 100.0 * self._bytes / self._total if self._total else 100.0
+            self._highest = progress = max(self._highest, min(100.0, reached))
+        left = None
+        if self._total is not None and self._rate:
+            left = round(max(0, self._total - self._bytes) / self._rate, 1)
+        self.tell(
+            DownloadProgress(
+                job_id=self.job_id,
+                project_id=self.project_id,
+                phase=DOWNLOADING,
+                progress=None if progress is None else round(progress, 2),
+                template="export.phase.downloading",
+                message="Downloading the archive",
+                data={"bytes": self._bytes, "totalBytes": self._total},
+                estimated_time_remaining=left,
+                bytes=self._bytes,
+                total_bytes=self._total,
+                bytes_per_second=None if self._rate is None else round(self._rate),
+            )
+        )

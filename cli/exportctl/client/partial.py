@@ -1,0 +1,174 @@
+"""The partial file beside the target: bytes that are no archive yet, and the sidecar that says of which they are.
+
+Named after job and target, locked while in use. The sidecar (validator, size, digest) is on disk before the first
+byte, so that bytes of one making of an archive never meet those of another. `publish` makes it the target: synced,
+then renamed, never over a file that is there unless told so.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from exportctl.client.destination import JOB_LETTERS
+from exportctl.model.errors import CannotWrite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Of which archive the bytes are. `etag` is the server's validator, `size` in bytes, `sha256` in hexadecimal."""
+
+    job_id: str
+    etag: str | None
+    size: int | None
+    sha256: str | None
+
+
+class Partial:
+    """One partial file, open and locked. Use as a context manager; it stays on disk unless published or removed."""
+
+    def __init__(self, target: Path, job_id: str) -> None:
+        self.target = target
+        self.path = target.with_name(f".{target.name}.{job_id[:JOB_LETTERS]}.part")
+        self._sidecar = self.path.with_name(self.path.name + ".json")
+        self._file = -1
+
+    def __enter__(self) -> Self:
+        """Open and lock; raises `CannotWrite` where that cannot be, or another command holds it."""
+        while True:
+            try:
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                raise cannot_write(self.target, error) from error
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_still_at_its_name():
+                    return self
+            except OSError as error:
+                os.close(self._file)
+                raise CannotWrite(
+                    f"another command is fetching {self.target} right now",
+                    hint="wait for it, or name another -o",
+                    code="LOCKED",
+                ) from error
+            # Its former holder published or removed it between the opening and the lock.
+            os.close(self._file)
+
+    def __exit__(self, *_: object) -> None:
+        """Close; the lock goes with the descriptor."""
+        os.close(self._file)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return os.fstat(self._file).st_size
+
+    def origin(self) -> Origin | None:
+        """Return what the sidecar says, None where there is none or it is damaged."""
+        try:
+            said = orjson.loads(self._sidecar.read_bytes())
+            return Origin(**said)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def begin(self, origin: Origin) -> None:
+        """Forget all bytes and note whose the next ones are."""
+        try:
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            aside = self._sidecar.with_name(self._sidecar.name + ".new")
+            with aside.open("wb") as file:
+                file.write(orjson.dumps(asdict(origin)))
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self._sidecar)
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+
+    def append(self, chunk: bytes) -> None:
+        """Write all of `chunk` at the end."""
+        try:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+
+    def seek_end(self) -> int:
+        """Go on at the last byte; return its number."""
+        return os.lseek(self._file, 0, os.SEEK_END)
+
+    def publish(self, *, overwrite: bool) -> None:
+        """Make the partial the target; on disk for good before this returns."""
+        try:
+            os.fsync(self._file)
+            if overwrite:
+                self.path.replace(self.target)
+            else:
+                self._link()
+            self._sidecar.unlink(missing_ok=True)
+            _sync_folder(self.target.parent)
+        except FileExistsError as error:
+            raise CannotWrite(
+                f"{self.target} appeared meanwhile", hint="--overwrite replaces it, -o names another", code="EXISTS"
+            ) from error
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+
+    def remove(self) -> None:
+        """Take partial and sidecar away."""
+        for path in (self.path, self._sidecar):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _is_still_at_its_name(self) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
+    def _link(self) -> None:
+        """Rename without ever replacing: a hard link fails where the name is taken, a rename would not."""
+        try:
+            os.link(self.path, self.target)
+        except FileExistsError:
+            raise
+        except OSError:
+            # No hard links on this file system (FAT, some network shares): the next best,
+            # with a moment between look and rename.
+            if os.path.lexists(self.target):
+                raise FileExistsError(errno.EEXIST, "exists", str(self.target)) from None
+            self.path.replace(self.target)
+        else:
+            self.path.unlink()
+
+
+def cannot_write(target: Path, error: OSError) -> CannotWrite:
+    """Return the words for an operating system's refusal."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return CannotWrite(
+                f"the disk of {target.parent} is full",
+                hint="make room, then the same command goes on",
+                code="DISK_FULL",
+            )
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return CannotWrite(f"no permission to write {target}", hint="-o names another place", code="NO_PERMISSION")
+        case errno.ENAMETOOLONG:
+            return CannotWrite(f"the name of {target} is too long", hint="-o names a shorter one", code="NAME_TOO_LONG")
+        case _:
+            return CannotWrite(f"{target} cannot be written: {error.strerror or error}")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some file systems refuse to sync a folder; the file itself is synced
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
