@@ -6,9 +6,9 @@ polling stops. What lies behind a gap waits until the log was asked for what is 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Self
+from typing import Final, Literal, NoReturn, Self
 
 from exportctl.client import failures
 from exportctl.client.api import LONG_POLL_SECONDS, Api
@@ -19,7 +19,7 @@ from exportctl.model.job import Job, reduce
 from exportctl.model.lines import ConnectionChanged, Line, Log, Source
 from exportctl.protocol.dialects import dialect2, reading
 from exportctl.protocol.dialects.reading import Object
-from exportctl.protocol.events import AnyEvent, Heartbeat, StatusSync, Unreadable
+from exportctl.protocol.events import AnyEvent, Event, Heartbeat, StatusSync, Unreadable
 from exportctl.protocol.happenings import AckReceived
 
 ACKNOWLEDGE_SECONDS: Final = 15.0
@@ -120,7 +120,7 @@ class Follower:
         """Ask for the job's cancellation: by socket, and by HTTP where it is down or does not acknowledge."""
         socket = self._socket
         if socket is not None:
-            request = {"jobId": watch.job.job_id, "reason": reason}
+            request: dict[str, str | int] = {"jobId": watch.job.job_id, "reason": reason}
             try:
                 answer = await self._call(socket, "export:cancel", request)
             except (SocketLost, TimeoutError):
@@ -172,7 +172,7 @@ class Follower:
                     self._start_poller(watch)
             await self.sleep(delay)
 
-    async def _serve(self, socket: Socket) -> None:
+    async def _serve(self, socket: Socket) -> NoReturn:
         """Subscribe what is followed and hand on what comes, until the socket is lost."""
         self._socket = socket
         self._changed("connected", None)
@@ -193,7 +193,7 @@ class Follower:
         if watch.ended.done():
             return
         watch.is_subscribing = True
-        request = {"jobId": watch.job.job_id, "after": watch.sequencer.cursor}
+        request: dict[str, str | int] = {"jobId": watch.job.job_id, "after": watch.sequencer.cursor}
         if watch.log is not None:
             request["log"] = watch.log
         try:
@@ -212,7 +212,7 @@ class Follower:
         watch.sequencer.hear(reading.integer(answer, "lastSeq") or 0)
         self._fill(watch)
 
-    async def _call(self, socket: Socket, name: str, data: dict[str, str | int]) -> Object:
+    async def _call(self, socket: Socket, name: str, data: Mapping[str, str | int]) -> Object:
         """Emit with an acknowledgement and return it. Raises `SocketLost`, `TimeoutError`."""
         answer: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
         ack_id = await socket.emit(name, dict(data))
@@ -252,9 +252,7 @@ class Follower:
             self._reduce(watch, due, source)
         self._fill(watch)
 
-    def _reduce(self, watch: Watch, event: AnyEvent, source: Source) -> None:
-        if isinstance(event, Unreadable):
-            return
+    def _reduce(self, watch: Watch, event: Event, source: Source) -> None:
         watch.job, lines = reduce(watch.job, event, source)
         for line in lines:
             self.tell(line)

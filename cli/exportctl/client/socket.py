@@ -130,6 +130,7 @@ async def open_socket(http: httpx.AsyncClient, server: Server) -> AsyncIterator[
     """
     auth: dict[str, Value] | None = {"token": server.token} if server.token else None
     try:
+        web_socket: httpx_ws.AsyncWebSocketSession
         async with httpx_ws.aconnect_ws(
             f"{server.url}/socket.io/?EIO=4&transport=websocket",
             http,
