@@ -58,13 +58,8 @@ def write(value: Value, *, detach: Callable[[bytes], Value] | None = None) -> st
 def _check_depth(value: Value) -> None:
     level: list[Value] = [value]
     for _ in range(MAX_DEPTH + 1):
-        deeper: list[Value] = []
-        for holder in level:
-            if isinstance(holder, list):
-                deeper += holder
-            elif isinstance(holder, dict):
-                deeper += holder.values()
-        if not deeper:
+        holders = [holder for holder in level if isinstance(holder, list | dict)]
+        if not holders:
             return
-        level = deeper
+        level = [inner for holder in holders for inner in (holder.values() if isinstance(holder, dict) else holder)]
     raise LimitExceededError(f"JSON nested deeper than {MAX_DEPTH} levels")
