@@ -1,0 +1,107 @@
+"""What the progress sinks say in words: how a job stands, how it ended, and what else a person should hear of.
+
+Text of the server is made safe here, once. Errors that end the command are not said here but by `failure`, from
+`main()`.
+"""
+
+from exportctl.model.lines import (
+    ConnectionChanged,
+    ConnectionState,
+    ExportCancelled,
+    ExportFailedLine,
+    Outcome,
+    Result,
+)
+from exportctl.output import amounts, rows
+from exportctl.output.safe import first_line, visible
+from exportctl.output.views import JobView
+
+WARNINGS_SHOWN = 10
+_MESSAGE_COLUMNS = 300
+_REASON_COLUMNS = 120
+_STATES: dict[ConnectionState, str] = {
+    "connected": "connected",
+    "reconnecting": "connection lost, reconnecting",
+    "polling": "no socket connection, asking by polling",
+    "closed": "connection closed",
+}
+
+
+def summary(result: Result, *, ascii_only: bool = False) -> list[str]:
+    """Return what a good run left, a line each: the file, and the server's warnings; nothing for any other end."""
+    if result.outcome is not Outcome.COMPLETED:
+        return []
+    details = []
+    if result.bytes is not None:
+        details.append(amounts.size(result.bytes))
+    if result.verified:
+        details.append("verified")
+    what = "Completed"
+    if result.file is not None:
+        what = f"Saved {visible(result.file, ascii_only=ascii_only)}"
+    elif result.bytes is not None:
+        what = "Sent the archive"
+    if details:
+        what += f" ({', '.join(details)})"
+    if result.seconds.total is not None:
+        what += f" in {amounts.duration(result.seconds.total)}"
+    if not result.warnings:
+        return [what]
+    return [
+        f"{what}, {amounts.counted(len(result.warnings), 'warning')}:",
+        *_bounded(result.warnings, ascii_only=ascii_only),
+    ]
+
+
+def _bounded(warnings: tuple[str, ...], *, ascii_only: bool) -> list[str]:
+    shown = [f"  {remark(text, ascii_only=ascii_only)}" for text in warnings[:WARNINGS_SHOWN]]
+    if len(warnings) > WARNINGS_SHOWN:
+        shown.append(f"  and {len(warnings) - WARNINGS_SHOWN} more")
+    return shown
+
+
+def remark(text: str, *, ascii_only: bool = False) -> str:
+    """Return a server's message as one safe line of bounded length."""
+    return first_line(text, limit=_MESSAGE_COLUMNS, ascii_only=ascii_only)
+
+
+def connection(line: ConnectionChanged, *, ascii_only: bool = False) -> str:
+    """Return a change of the connection in words."""
+    said = _STATES[line.state]
+    if line.state == "connected" and line.protocol is not None:
+        said += f" (protocol {line.protocol})"
+    if line.state == "reconnecting" and line.retry_in:
+        said += f" in {amounts.duration(line.retry_in)}"
+    if line.reason:
+        said += f": {first_line(line.reason, limit=_REASON_COLUMNS, ascii_only=ascii_only)}"
+    return said
+
+
+def bad_end(view: JobView, *, ascii_only: bool = False) -> str:
+    """Return how a job ended that did not end well, with what the server said of it."""
+    word = rows.how_it_ended(view)
+    match view.end:
+        case ExportFailedLine(error=error):
+            return f"{word}: {remark(error, ascii_only=ascii_only)}"
+        case ExportCancelled(cancelled_by=by, cleanup_completed=cleaned):
+            said = f"{word} by {remark(by, ascii_only=ascii_only)}" if by else word
+            if cleaned is not None:
+                said += "; the server says that it has cleaned up" if cleaned else "; the server has not cleaned up"
+            return said
+        case _:
+            pass
+    if view.result is not None and view.result.error is not None:
+        return f"{word}: {remark(view.result.error.message, ascii_only=ascii_only)}"
+    return word
+
+
+def standing(view: JobView, now: float, *, ascii_only: bool = False) -> str:
+    """Return how far a job is, in one line: the words of its two bars without the bars."""
+    parts: list[str] = []
+    for row in (rows.processing(view, now), rows.downloading(view, now)):
+        if row.words[0].text == rows.WAITING and parts:
+            continue
+        share = [] if row.percent is None else [f"{int(row.percent)}%"]
+        words = [visible(piece.text, ascii_only=ascii_only) for piece in row.words if piece.text != rows.NO_ETA]
+        parts.append(f"{row.label.lower()} " + ", ".join(share + words))
+    return "; ".join(parts)
