@@ -229,6 +229,8 @@ def _number(digits: str, *, at_most: int, what: str) -> int:
 
 def _array(body: str) -> list[Value]:
     # Sections "Sending and receiving data" and "Acknowledgement": "The payload is mandatory and MUST be an array"
+    if not body:
+        raise MalformedPacketError("an event or acknowledgement without its payload")
     data = jsontext.read(body)
     if not isinstance(data, list):
         raise MalformedPacketError("the payload of an event or acknowledgement is no JSON array")
