@@ -1,0 +1,130 @@
+"""What HTTP answers look like: JSON, errors, and the status of a job.
+
+Every answer carries `Export-Protocol: 2`. An error is `{success: false, error, code, hint?}` in English, with no path
+of this machine and no traceback, whatever went wrong.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from exportctl.server.job import JobRecord
+from exportctl.server.sqlite_log import timestamp
+
+PROTOCOL_HEADER = "Export-Protocol"
+PROTOCOL = "2"
+LARGEST_BODY = 1 << 20
+
+
+class Refusal(Exception):
+    """The request is answered with an error."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        error: str,
+        hint: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(error)
+        self.status = status
+        self.code = code
+        self.error = error
+        self.hint = hint
+        self.headers = headers
+
+
+def answer(
+    body: Mapping[str, Any] | list[dict[str, Any]], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer with JSON that no cache may keep."""
+    kept = {PROTOCOL_HEADER: PROTOCOL, "Cache-Control": "no-store", **(headers or {})}
+    return Response(orjson.dumps(body), status, kept, "application/json")
+
+
+def refused(refusal: Refusal) -> Response:
+    """Answer with an error."""
+    body = {"success": False, "error": refusal.error, "code": refusal.code}
+    return answer(body | ({"hint": refusal.hint} if refusal.hint else {}), refusal.status, refusal.headers)
+
+
+async def on_refusal(_request: Request, error: Exception) -> Response:
+    """Turn a Refusal into its answer."""
+    if not isinstance(error, Refusal):
+        raise TypeError(error)
+    return refused(error)
+
+
+async def on_http_exception(_request: Request, error: Exception) -> Response:
+    """Turn Starlette's own refusals (no such route, wrong method) into our form."""
+    if not isinstance(error, HTTPException):
+        raise TypeError(error)
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "HTTP_ERROR")
+    return refused(Refusal(error.status_code, code, error.detail, headers=error.headers))
+
+
+async def on_fault(_request: Request, _error: Exception) -> Response:
+    """Answer for a fault of ours; Starlette raises it again for the server's own log."""
+    return refused(Refusal(500, "INTERNAL_ERROR", "The server made a mistake", "Please report it"))
+
+
+async def object_of(request: Request) -> dict[str, Any]:
+    """Read a request's body as a JSON object, `{}` if it is empty; raises Refusal (400, 413)."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise Refusal(413, "BODY_TOO_LARGE", f"The body is larger than {LARGEST_BODY} bytes")
+    if not body:
+        return {}
+    try:
+        value = orjson.loads(bytes(body))
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, "BROKEN_JSON", "The body is not valid JSON") from error
+    if not isinstance(value, dict):
+        raise Refusal(400, "NOT_AN_OBJECT", "The body must be a JSON object")
+    return value
+
+
+def number_of(request: Request, name: str, default: int, least: int, most: int) -> int:
+    """Read a whole number from the query, brought into its range; raises Refusal (400)."""
+    given = request.query_params.get(name)
+    if given is None or not given:
+        return default
+    digits = given.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        raise Refusal(400, "BAD_PARAMETER", f"{name} must be a whole number")
+    # Beyond this many digits the range decides anyway.
+    return min(max(int(given[:19]), least), most)
+
+
+def status_of(record: JobRecord) -> dict[str, Any]:
+    """Spell a job's status."""
+    return {
+        "id": record.id,
+        "jobId": record.id,
+        "projectId": record.project,
+        "userId": record.user,
+        "status": record.status,
+        "phase": record.phase,
+        "stage": record.stage,
+        "stageProgress": record.stage_progress,
+        "progress": record.progress,
+        "message": record.message,
+        "estimatedTimeRemaining": record.eta,
+        "log": record.log,
+        "lastSeq": record.last_seq,
+        "archive": record.archive and record.archive.to_wire(),
+        "error": record.error and record.error.to_wire(),
+        "warnings": record.warnings,
+        "createdAt": timestamp(record.created),
+        "completedAt": None if record.completed is None else timestamp(record.completed),
+        "options": record.options,
+        "projectName": record.project_name,
+        "correlationId": record.correlation,
+    }

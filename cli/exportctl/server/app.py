@@ -1,0 +1,56 @@
+"""The ASGI application: Starlette's routes and the sockets around one engine."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import socketio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_refusal
+from exportctl.server.auth import Tokens
+from exportctl.server.engine import Engine
+from exportctl.server.pool import Pool
+from exportctl.server.routes import download, events, exports, health, projects
+from exportctl.server.settings import Settings
+from exportctl.server.site import Site
+from exportctl.server.sockets import Sockets
+from exportctl.server.sqlite_log import SqliteLog
+
+
+def build_app(site: Site, sockets: Sockets) -> ASGIApp:
+    """Put routes and sockets together."""
+    starlette = Starlette(
+        routes=[route for module in (health, projects, exports, events, download) for route in module.routes(site)],
+        exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
+    )
+    app: ASGIApp = socketio.ASGIApp(sockets.server, other_asgi_app=starlette)
+    return app
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[ASGIApp]:
+    """Open the log, the pool and the engine, yield the application, and close them in the other order.
+
+    A context manager instead of ASGI's lifespan, because a fault at the start is told to a person as what it is; raises
+    LogUnusableError.
+    """
+    log = SqliteLog(settings.state / "events.sqlite3", settings.clocks.now)
+    try:
+        await log.open()
+        pool = Pool(settings.workers)
+        engine = Engine(settings, log, pool)
+        await engine.open()
+        # The first job would wait for this; the first request need not.
+        warming = asyncio.create_task(pool.warm())
+        sockets = Sockets(Site(settings=settings, log=log, pool=pool, engine=engine, tokens=Tokens(settings.tokens)))
+        try:
+            yield build_app(sockets.site, sockets)
+        finally:
+            await sockets.close()
+            await engine.close()
+            await asyncio.gather(warming, return_exceptions=True)
+    finally:
+        await log.close()

@@ -1,0 +1,258 @@
+"""An append-only ZIP: bytes once written never change, so they can be hashed, and streamed, as they come.
+
+The sections below are those of PKWARE's APPNOTE.TXT 6.3.10. Why not `zipfile`: on a seekable file it writes a local
+header without CRC and sizes and goes back to fill them in; on one that is not seekable it sets flag bit 3 and a data
+descriptor (4.3.9), which streaming readers cannot trust for stored entries. Here an entry's CRC and sizes are known
+before its header is written. The central directory is kept as bytes, about 100 an entry, where `zipfile` keeps an
+object of some 600.
+
+Everything blocks; `ArchiveThread` gives it a thread of its own.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TypeVar
+
+T = TypeVar("T")
+
+BLOCK = 1 << 20
+WHOLE = 4 * BLOCK
+"""Files up to this size are read once, into memory; larger ones twice, block by block."""
+
+DEFLATE_LEVEL = 4
+"""On COCO and YOLO text level 4 packs 113 and 68 MB/s to 28 and 44 %, level 6 43 and 22 MB/s to 25 and 41 %."""
+
+_STORED, _DEFLATED = 0, 8  # 4.4.5
+_UTF8 = 1 << 11  # 4.4.4, bit 11
+_PLAIN, _ZIP64 = 20, 45  # 4.4.3.2: version needed to extract
+_UNIX = 3 << 8  # 4.4.2.2: the attributes are Unix modes
+_REGULAR = 0o100644 << 16  # 4.4.15
+_LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
+_CENTRAL = struct.Struct("<4s6H3L5H2L")  # 4.3.12
+_END64 = struct.Struct("<4sQ2H2L4Q")  # 4.3.14
+_LOCATOR64 = struct.Struct("<4sLQL")  # 4.3.15
+_END = struct.Struct("<4s4H2LH")  # 4.3.16
+_MARK16, _MARK32 = 0xFFFF, 0xFFFFFFFF  # "look into the ZIP64 record"
+
+
+class SourceChangedError(Exception):
+    """A file was changed while it was being put into the archive. `name` is the entry's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was changed while it was being exported")
+        self.name = name
+
+
+class AbandonedError(Exception):
+    """The archive is not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A finished archive: bytes, SHA-256 in hex, number of entries."""
+
+    size: int
+    sha256: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Where ZIP64 begins. The format's own; tests lower them."""
+
+    size: int = _MARK32
+    entries: int = _MARK16
+
+
+class ArchiveWriter:
+    """Write one archive to a new file at `path`; end with `seal` or `abandon`.
+
+    `made` (Unix seconds) is the time of its entries, `scratch` a folder for the packed bytes of large texts.
+    """
+
+    def __init__(self, path: Path, scratch: Path, made: float, limits: Limits | None = None) -> None:
+        self._file = path.open("xb")
+        self._scratch = scratch
+        self._limits = limits or Limits()
+        self._hash = hashlib.sha256()
+        self._directory = bytearray()
+        self._entries = 0
+        self._unwanted = False
+        self.size = 0
+        when = datetime.fromtimestamp(made, UTC)
+        # 4.4.6: MS-DOS date and time, which begin in 1980 and count two seconds.
+        self._time = when.hour << 11 | when.minute << 5 | when.second // 2
+        self._date = max(when.year - 1980, 0) << 9 | when.month << 5 | when.day
+
+    def append(self, name: str, data: bytes, *, deflate: bool) -> None:
+        """Add an entry from memory."""
+        crc, packed = zlib.crc32(data), data
+        if deflate:
+            packer = zlib.compressobj(DEFLATE_LEVEL, wbits=-zlib.MAX_WBITS)
+            packed = packer.compress(data) + packer.flush()
+        self._begin(name, _DEFLATED if deflate else _STORED, crc, len(packed), len(data))
+        self._write(packed)
+        self._file.flush()
+
+    def append_file(self, name: str, path: Path, *, deflate: bool) -> None:
+        """Add a file in bounded memory; raises SourceChangedError, after which the archive is of no use."""
+        with path.open("rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            if size <= WHOLE:
+                data = source.read(WHOLE + 1)
+                if len(data) <= WHOLE:
+                    self.append(name, data, deflate=deflate)
+                    return
+                source.seek(0)
+            if deflate:
+                self._append_packed(name, source)
+            else:
+                self._append_stored(name, source)
+        self._file.flush()
+
+    def seal(self) -> Sealed:
+        """Write the central directory, sync the file to disk and close it."""
+        start, length = self.size, len(self._directory)
+        self._write(bytes(self._directory))
+        self._directory.clear()
+        if self._entries >= self._limits.entries or start >= self._limits.size or length >= self._limits.size:
+            end = self.size
+            count = self._entries
+            self._write(_END64.pack(b"PK\6\6", 44, _UNIX | _ZIP64, _ZIP64, 0, 0, count, count, length, start))
+            self._write(_LOCATOR64.pack(b"PK\6\7", 0, end, 1))
+            # 4.4.1.4: what is given in the ZIP64 record is marked here.
+            self._write(_END.pack(b"PK\5\6", 0, 0, _MARK16, _MARK16, _MARK32, _MARK32, 0))
+        else:
+            self._write(_END.pack(b"PK\5\6", 0, 0, self._entries, self._entries, length, start, 0))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return Sealed(size=self.size, sha256=self._hash.hexdigest(), entries=self._entries)
+
+    def stop(self) -> None:
+        """Let the entry being written end soon with AbandonedError. From any thread."""
+        self._unwanted = True
+
+    def abandon(self) -> None:
+        """Close the file as it is; harmless after `seal`."""
+        # What is still buffered may not fit on a full disk: it is not wanted any more.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _append_packed(self, name: str, source: IO[bytes]) -> None:
+        packer = zlib.compressobj(DEFLATE_LEVEL, wbits=-zlib.MAX_WBITS)
+        crc = size = 0
+        with tempfile.SpooledTemporaryFile(WHOLE, dir=str(self._scratch)) as spool:
+            for block in _blocks(source):
+                crc, size = zlib.crc32(block, crc), size + len(block)
+                spool.write(packer.compress(block))
+            spool.write(packer.flush())
+            packed = spool.tell()
+            spool.seek(0)
+            self._begin(name, _DEFLATED, crc, packed, size)
+            for block in _blocks(spool):
+                self._write(block)
+
+    def _append_stored(self, name: str, source: IO[bytes]) -> None:
+        crc = size = 0
+        for block in _blocks(source):
+            crc, size = zlib.crc32(block, crc), size + len(block)
+        source.seek(0)
+        self._begin(name, _STORED, crc, size, size)
+        copied_crc = copied = 0
+        for block in _blocks(source):
+            copied_crc, copied = zlib.crc32(block, copied_crc), copied + len(block)
+            if copied > size:
+                break
+            self._write(block)
+        if (copied_crc, copied) != (crc, size):
+            raise SourceChangedError(name)
+
+    def _begin(self, name: str, method: int, crc: int, packed: int, size: int) -> None:
+        """Write the local header and note the entry for the central directory."""
+        encoded = name.encode("utf-8", "replace")
+        offset = self.size
+        large, far = max(packed, size) >= self._limits.size, offset >= self._limits.size
+        # 4.5.3: the local record has both sizes or none; the central one has what is marked, in this order.
+        extra = struct.pack("<2H2Q", 1, 16, size, packed) if large else b""
+        shown_packed, shown_size = (_MARK32, _MARK32) if large else (packed, size)
+        needed = _ZIP64 if large else _PLAIN
+        self._write(
+            _LOCAL.pack(
+                b"PK\3\4",
+                needed,
+                _UTF8,
+                method,
+                self._time,
+                self._date,
+                crc,
+                shown_packed,
+                shown_size,
+                len(encoded),
+                len(extra),
+            )
+            + encoded
+            + extra
+        )
+        places = ((size, packed) if large else ()) + ((offset,) if far else ())
+        extra = struct.pack(f"<2H{len(places)}Q", 1, 8 * len(places), *places) if places else b""
+        self._directory += _CENTRAL.pack(
+            b"PK\1\2",
+            _UNIX | _ZIP64,
+            _ZIP64 if places else _PLAIN,
+            _UTF8,
+            method,
+            self._time,
+            self._date,
+            crc,
+            shown_packed,
+            shown_size,
+            len(encoded),
+            len(extra),
+            0,
+            0,
+            0,
+            _REGULAR,
+            _MARK32 if far else offset,
+        )
+        self._directory += encoded
+        self._directory += extra
+        self._entries += 1
+
+    def _write(self, data: bytes) -> None:
+        if self._unwanted:
+            raise AbandonedError
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+
+class ArchiveThread:
+    """An ArchiveWriter on a thread of its own: the event loop never waits for a disk, and entries never mix."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run one piece of work after those before it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def close(self) -> None:
+        """Drop what has not begun and wait for what has; afterwards nothing writes any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._thread.shutdown)
+
+
+def _blocks(source: IO[bytes]) -> Iterator[bytes]:
+    while block := source.read(BLOCK):
+        yield block

@@ -1,0 +1,376 @@
+"""All jobs of this server: they are started, queued, run, cancelled and found here.
+
+A job's end is decided once: from the moment its archive is sealed (or its cancellation, or failure, begins) it is
+`settled`, and what comes later changes nothing. Files go before the word: `export:cancelled` and `export:failed` are
+logged when the job's files are gone.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from exportctl.server.export.options import ExportOptions, to_wire
+from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status
+from exportctl.server.journal import Journal
+from exportctl.server.log import EventLog, IdempotencyKey, JobEndedError, LogError
+from exportctl.server.pipeline import JobFailedError, JobFiles, Made, Pipeline, failure_of
+from exportctl.server.pool import Pool
+from exportctl.server.settings import Project, Settings
+from exportctl.server.sqlite_log import timestamp
+
+logger = logging.getLogger(__name__)
+
+_SWEEP = 3600.0
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
+
+
+class TooManyJobsError(Exception):
+    """This user has as many unfinished jobs as allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """What a user wants exported. `wire` is the options object as it was sent; `key` the `Idempotency-Key`."""
+
+    user: str
+    project: Project
+    options: ExportOptions
+    wire: Mapping[str, Any]
+    project_name: str | None = None
+    correlation: str | None = None
+    key: str | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """A job without an end."""
+
+    request: StartRequest
+    journal: Journal
+    files: JobFiles
+    task: asyncio.Task[None] | None = None
+    settled: bool = False
+
+
+class Engine:
+    """Run jobs. `open` first, `close` last."""
+
+    def __init__(self, settings: Settings, log: EventLog, pool: Pool) -> None:
+        self._settings = settings
+        self._log = log
+        self._pool = pool
+        self._projects = {project.id: project for project in settings.projects}
+        self._jobs: dict[str, _Job] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: list[Callable[[JobRecord], None]] = []
+        self._arriving: Counter[str] = Counter()
+        self._closed = False
+
+    @property
+    def projects(self) -> Mapping[str, Project]:
+        """The projects by id."""
+        return self._projects
+
+    def on_change(self, listener: Callable[[JobRecord], None]) -> None:
+        """Have `listener` called with the record of every job that is made or has ended."""
+        self._listeners.append(listener)
+
+    async def open(self) -> None:
+        """End what an earlier server left unfinished, and begin to remove archives whose time is over."""
+        for record in await self._log.unfinished():
+            # Here a restarted server could go on from the plan and the finished parts instead.
+            files = self._files(record.id)
+            await asyncio.to_thread(_remove, files.folder)
+            error = JobError(
+                code="SERVER_RESTARTED",
+                message="The server was restarted while the export was running",
+                hint="Start the export again",
+                retryable=True,
+            )
+            await self._end_failed(Journal(self._log, record), JobFailedError(error, record.stage))
+        self._keep(asyncio.create_task(self._sweep()))
+
+    async def close(self) -> None:
+        """Stop all work. Unfinished jobs stay unfinished in the log."""
+        self._closed = True
+        tasks = [*self._tasks, *(job.task for job in self._jobs.values() if job.task is not None)]
+        for task in tasks:
+            task.cancel()
+        await self._pool.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def start(self, request: StartRequest) -> JobRecord:
+        """Make a job and queue it; a known key returns the job it made. Raises TooManyJobsError, KeyConflictError."""
+        key = request.key and IdempotencyKey(user=request.user, key=request.key, body=_digest(request))
+        if key and (known := await self._log.keyed(key)) is not None:
+            return known
+        unfinished = sum(job.request.user == request.user for job in self._jobs.values())
+        if unfinished + self._arriving[request.user] >= self._settings.jobs_per_user:
+            raise TooManyJobsError
+        record = self._new_record(request)
+        # Counted before the next await: requests that come at once must not all find room.
+        self._arriving[request.user] += 1
+        try:
+            made = await self._log.create(record, key or None)
+        finally:
+            self._arriving[request.user] -= 1
+        if made.id == record.id:
+            self._jobs[record.id] = _Job(request, Journal(self._log, made), self._files(made.id))
+            self._changed(made)
+            self._begin_next()
+        return made
+
+    async def job(self, user: str, job_id: str) -> JobRecord | None:
+        """Find a job of this user."""
+        record = await self._log.job(job_id)
+        return record if record is not None and record.user == user else None
+
+    async def history(self, user: str, project: str | None, limit: int) -> Sequence[JobRecord]:
+        """Return jobs of this user, newest first."""
+        return await self._log.jobs(user=user, project=project, limit=limit)
+
+    def running(self, user: str) -> Sequence[JobRecord]:
+        """Return this user's unfinished jobs."""
+        return [job.journal.record for job in self._jobs.values() if job.request.user == user]
+
+    def is_running(self, job_id: str) -> bool:
+        """Say whether the job is queued or worked on here."""
+        return job_id in self._jobs
+
+    def counts(self) -> Mapping[str, int]:
+        """Count jobs by what they are doing."""
+        running = sum(job.task is not None for job in self._jobs.values())
+        return {"running": running, "waiting": len(self._jobs) - running}
+
+    def cancel(self, record: JobRecord, *, by: str, reason: str | None) -> bool:
+        """Begin to cancel a job and return at once; False if it has ended or is ending. `export:cancelled` follows."""
+        job = self._jobs.get(record.id)
+        if job is None or job.settled or self._closed:
+            return False
+        job.settled = True
+        self._keep(asyncio.create_task(self._cancel(job, by, reason)))
+        return True
+
+    def archive_of(self, record: JobRecord) -> Path:
+        """Say where the job's archive lies, if there is one."""
+        return self._files(record.id).archive
+
+    def _new_record(self, request: StartRequest) -> JobRecord:
+        new = self._settings.new_id
+        return JobRecord(
+            id=new(),
+            log=new(),
+            making=new(),
+            project=request.project.id,
+            user=request.user,
+            options=to_wire(request.options),
+            project_name=request.project_name or request.project.title,
+            correlation=request.correlation or new(),
+            created=self._settings.clocks.now(),
+        )
+
+    def _files(self, job_id: str) -> JobFiles:
+        return JobFiles(folder=self._settings.state / "jobs" / job_id)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _changed(self, record: JobRecord) -> None:
+        for listener in self._listeners:
+            listener(record)
+
+    def _begin_next(self) -> None:
+        """Begin waiting jobs while there is room, first those of the user who has the fewest running."""
+        while not self._closed:
+            running = Counter(job.request.user for job in self._jobs.values() if job.task is not None)
+            waiting = [job for job in self._jobs.values() if job.task is None and not job.settled]
+            if not waiting or running.total() >= self._settings.jobs_at_once:
+                return
+            job = min(waiting, key=lambda job: running[job.request.user])
+            job.task = asyncio.create_task(self._run(job))
+
+    async def _run(self, job: _Job) -> None:
+        pipeline = Pipeline(
+            settings=self._settings,
+            pool=self._pool,
+            journal=job.journal,
+            files=job.files,
+            folder=job.request.project.folder,
+            options=job.request.options,
+        )
+        try:
+            await asyncio.to_thread(_prepare, job.files)
+            made = await pipeline.run()
+            # A cancellation that came first has this task cancelled, so here the job is not settled.
+            job.settled = True
+            await self._complete(job, made)
+        except (JobFailedError, OSError, LogError) as error:
+            # Unless a cancellation has begun meanwhile: then the end is its own.
+            if job.task is not None and not job.task.cancelling():
+                job.settled = True
+                await self._fail(job, pipeline, failure_of(error))
+        finally:
+            _shut(job.files.gate)
+            await pipeline.close()
+
+    async def _complete(self, job: _Job, made: Made) -> None:
+        await asyncio.to_thread(_tidy, job.files)
+        journal = job.journal
+        expires = self._settings.clocks.now() + self._settings.retention
+        name = _UNSAFE.sub("_", journal.record.project_name).strip(" .") or "export"
+        archive = ArchiveFacts(
+            file_name=f"{name}.zip", size=made.sealed.size, sha256=made.sealed.sha256, expires=expires
+        )
+        message = "Archive ready, downloading can begin"
+        await journal.tell(
+            EventName.PHASE_CHANGED,
+            {
+                "fromPhase": "processing",
+                "toPhase": "downloading",
+                "message": message,
+                "template": "export.phase.downloading",
+                "data": {},
+                "progress": 100,
+            },
+            phase="downloading",
+            progress=100,
+            message=message,
+            eta=None,
+        )
+        await journal.tell(EventName.DOWNLOAD_READY, {**archive.to_wire(), "expiresAt": timestamp(expires)})
+        await journal.tell(
+            EventName.COMPLETED,
+            {
+                "warnings": made.warnings,
+                "processingTime": made.seconds,
+                "stages": made.stages,
+                "message": "Export completed",
+                "template": "export.status.completed",
+                "data": {},
+            },
+            status=Status.COMPLETED,
+            message="Export completed",
+            archive=archive,
+            warnings=made.warnings,
+            completed=self._settings.clocks.now(),
+        )
+        self._ended(job)
+
+    async def _fail(self, job: _Job, pipeline: Pipeline, failure: JobFailedError) -> None:
+        _shut(job.files.gate)
+        await pipeline.close()
+        await asyncio.to_thread(_remove, job.files.folder)
+        await self._end_failed(job.journal, failure)
+        self._ended(job)
+
+    async def _cancel(self, job: _Job, by: str, reason: str | None) -> None:
+        _shut(job.files.gate)
+        if job.task is not None:
+            # Its own `finally` waits until no worker and no thread of it writes any more.
+            job.task.cancel()
+            await asyncio.wait([job.task])
+        clean = await asyncio.to_thread(_remove, job.files.folder)
+        message = f"Export cancelled by {by}"
+        with contextlib.suppress(JobEndedError):
+            await job.journal.tell(
+                EventName.CANCELLED,
+                {
+                    "cancelledBy": by,
+                    "reason": reason,
+                    "progress": job.journal.record.progress,
+                    "message": message,
+                    "template": "export.status.cancelled",
+                    "data": {},
+                    "cleanupCompleted": clean,
+                },
+                status=Status.CANCELLED,
+                message=message,
+                eta=None,
+                completed=self._settings.clocks.now(),
+            )
+        self._ended(job)
+
+    async def _end_failed(self, journal: Journal, failure: JobFailedError) -> None:
+        error = failure.error
+        try:
+            await journal.tell(
+                EventName.FAILED,
+                {
+                    "error": error.message,
+                    "code": error.code,
+                    "hint": error.hint,
+                    "stage": failure.stage,
+                    "item": failure.item,
+                    "retryable": error.retryable,
+                    "message": f"Export failed: {error.message}",
+                    "template": "export.status.failed",
+                    "data": {"error": error.message},
+                },
+                status=Status.FAILED,
+                message=error.message,
+                error=error,
+                eta=None,
+                completed=self._settings.clocks.now(),
+            )
+        except LogError:
+            logger.exception("The end of job %s could not be logged", journal.record.id)
+
+    def _ended(self, job: _Job) -> None:
+        self._jobs.pop(job.journal.record.id, None)
+        self._changed(job.journal.record)
+        self._begin_next()
+
+    async def _sweep(self) -> None:
+        """Remove the archives whose time is over; their jobs stay known."""
+        while True:
+            for record in await self._log.expired(self._settings.clocks.now()):
+                await asyncio.to_thread(_remove, self._files(record.id).folder)
+            await asyncio.sleep(_SWEEP)
+
+
+def _prepare(files: JobFiles) -> None:
+    files.parts.mkdir(parents=True)
+    files.gate.touch()
+
+
+def _shut(gate: Path) -> None:
+    """Let no task of the job begin any more."""
+    gate.unlink(missing_ok=True)
+
+
+def _tidy(files: JobFiles) -> None:
+    """Remove everything but the archive."""
+    for path in list(files.folder.iterdir()):
+        if path == files.archive:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a folder with all that is in it; False, and a line in the server's log, if something is left."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        logger.warning("Files of a job could not be removed: %s", error)
+    return not folder.exists()
+
+
+def _digest(request: StartRequest) -> str:
+    body = [request.project.id, dict(request.wire), request.project_name]
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()

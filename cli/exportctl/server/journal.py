@@ -1,0 +1,30 @@
+"""One running job's pen: it holds the record as of now and logs each event with the record that goes with it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from exportctl.server.job import JobRecord
+from exportctl.server.log import EventLog
+
+
+class Journal:
+    """Write one job's events, one after another."""
+
+    def __init__(self, log: EventLog, record: JobRecord) -> None:
+        self._log = log
+        self._one = asyncio.Lock()
+        self.record = record
+
+    async def tell(self, name: str, data: Mapping[str, Any], **changes: Any) -> JobRecord:
+        """Log an event together with these changes of the record; raises JobEndedError."""
+        async with self._one:
+            append = asyncio.ensure_future(self._log.append(replace(self.record, **changes), name, data))
+            try:
+                self.record = await asyncio.shield(append)
+            except asyncio.CancelledError:
+                # It is logged all the same, and the record must know: what is told next goes on from it.
+                self.record = await append
+                raise
+        return self.record

@@ -1,0 +1,87 @@
+"""The event log, as everything else sees it: an event is durable here before anyone is told of it.
+
+`append` numbers a job's events 1, 2, 3 … without a gap and stores, in the same transaction, the record that goes with
+the event: a status can not contradict the events. After a job's end nothing more can be appended, so a job has one end
+whoever wins a race for it. Readers pull (`cursor.py`); the log only says that there is something new.
+
+The methods are coroutines because a log may be another process's (Redis Streams); `sqlite_log.py` is the one of a
+single machine.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from exportctl.server.job import Event, JobRecord
+
+
+class LogError(Exception):
+    """The log can not do that."""
+
+
+class JobEndedError(LogError):
+    """The job has its last event already."""
+
+
+class UnknownJobError(LogError):
+    """No job of that id is in the log."""
+
+
+class KeyConflictError(LogError):
+    """The idempotency key was used for another request."""
+
+
+class LogFullError(LogError):
+    """There is no room for another event."""
+
+
+class LogUnusableError(LogError):
+    """The log's place cannot be opened: not writable, no database, or made by a newer version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """A POST's `Idempotency-Key`: one per user, with a digest of the body that it came with."""
+
+    user: str
+    key: str
+    body: str
+
+
+class EventLog(Protocol):
+    """Jobs and their events."""
+
+    async def create(self, record: JobRecord, key: IdempotencyKey | None = None) -> JobRecord:
+        """Store a new job, or return the one this key made within 24 h; raises KeyConflictError as `keyed` does."""
+
+    async def keyed(self, key: IdempotencyKey) -> JobRecord | None:
+        """Return the job this key made within 24 h; raises KeyConflictError if that had another body."""
+
+    async def append(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
+        """Log the next event and the record as it is from now on; returns it with its new `last_seq`.
+
+        The envelope (`jobId`, `projectId`, `seq`, `timestamp`, `correlationId`) is added here. Raises JobEndedError.
+        """
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """Return the job as its last event left it."""
+
+    async def jobs(
+        self, *, user: str | None = None, project: str | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        """Return jobs, newest first."""
+
+    async def unfinished(self) -> Sequence[JobRecord]:
+        """Return the jobs without an end, oldest first."""
+
+    async def expired(self, now: float) -> Sequence[JobRecord]:
+        """Return completed jobs whose archive's time is over."""
+
+    async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        """Return the events with a higher `seq` than `after`, in order, `limit` at most."""
+
+    async def wait(self, job_id: str, after: int) -> None:
+        """Return when an event beyond `after` was appended since the caller last read; at once if it was already."""
+
+    async def close(self) -> None:
+        """Let go of the log."""

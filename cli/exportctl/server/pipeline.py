@@ -1,0 +1,338 @@
+"""One job from its folder to its sealed archive.
+
+The plan first, then every step the export asks for, side by side on the pool; what a step made is appended to the
+archive as it comes, then the README, then the central directory. At most `window` steps are out at once, so memory is
+flat whatever the number of images. A fault of one image is a warning; what ends the job is a `JobFailedError`, in the
+user's words and without a path of this machine.
+"""
+
+import asyncio
+import errno
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from exportctl.server.archive import ArchiveThread, ArchiveWriter, Sealed, SourceChangedError
+from exportctl.server.export.options import ExportOptions
+from exportctl.server.export.tasks import (
+    Entry,
+    Outcome,
+    Plan,
+    ProjectError,
+    Step,
+    image_task,
+    plan_export,
+    readme_task,
+    stage_totals,
+    steps,
+)
+from exportctl.server.job import EventName, JobError
+from exportctl.server.journal import Journal
+from exportctl.server.log import LogFullError
+from exportctl.server.pool import Pool, WorkerDiedError
+from exportctl.server.progress import Reporter, Tally
+from exportctl.server.settings import Settings
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+
+
+class JobFailedError(Exception):
+    """The job cannot go on."""
+
+    def __init__(self, error: JobError, stage: str | None = None, item: str | None = None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.stage = stage
+        self.item = item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFiles:
+    """Where a job's files lie. `gate`: tasks begin only while it is there."""
+
+    folder: Path
+
+    @property
+    def gate(self) -> Path:
+        """The file without which no task begins."""
+        return self.folder / "gate"
+
+    @property
+    def plan(self) -> Path:
+        """The plan, beside it its index."""
+        return self.folder / "plan"
+
+    @property
+    def parts(self) -> Path:
+        """What tasks make, until it is in the archive."""
+        return self.folder / "parts"
+
+    @property
+    def archive(self) -> Path:
+        """The archive."""
+        return self.folder / "archive.zip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A good end: the archive, and where the time went (seconds)."""
+
+    sealed: Sealed
+    warnings: tuple[str, ...]
+    seconds: float
+    stages: dict[str, float]
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipeline:
+    """Run one job once. After `run` ended, however, `close`; then nothing of it writes any more."""
+
+    settings: Settings
+    pool: Pool
+    journal: Journal
+    files: JobFiles
+    folder: Path
+    options: ExportOptions
+    _thread: ArchiveThread = field(default_factory=ArchiveThread)
+    _archive: ArchiveWriter | None = None
+    _warnings: list[str] = field(default_factory=list)
+    _seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    async def run(self) -> Made:
+        """Make the archive; raises JobFailedError."""
+        began = self.settings.clocks.monotonic()
+        record = self.journal.record
+        with _told_to_users():
+            plan = await self._pool(plan_export, str(self.folder), str(self.files.plan), self.options)
+        self._warn(plan.warnings)
+        await self.journal.tell(
+            EventName.STARTED,
+            {
+                "projectName": record.project_name,
+                "options": record.options,
+                "phase": "processing",
+                "total": plan.count,
+                "cancellable": True,
+                "message": "Export started",
+                "template": "export.status.started",
+                "data": {},
+            },
+            message="Export started",
+        )
+        with _told_to_users():
+            self._archive = await self._thread.run(
+                lambda: ArchiveWriter(self.files.archive, self.files.parts, record.created)
+            )
+            sealed = await self._work(plan, self._archive)
+        return Made(
+            sealed=sealed,
+            warnings=tuple(self._warnings),
+            seconds=round(self.settings.clocks.monotonic() - began, 3),
+            stages={stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
+        )
+
+    async def close(self) -> None:
+        """Take back what is still to be done, and wait until nothing runs or writes any more."""
+        if self._archive is not None:
+            self._archive.stop()
+        await self.pool.cancel(self.journal.record.id)
+        await self._thread.close()
+        if self._archive is not None:
+            self._archive.abandon()
+
+    async def _work(self, plan: Plan, archive: ArchiveWriter) -> Sealed:
+        # The README and the central directory are the compression's two steps: the rest was packed as it came.
+        totals = {**stage_totals(plan, self.options), "compression": 2}
+        reporter = Reporter(
+            self.journal,
+            Tally(totals, self.settings.clocks.monotonic()),
+            interval=self.settings.coalesce,
+            clock=self.settings.clocks.monotonic,
+            written=lambda: archive.size,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(reporter.tell())
+                await self._steps(plan, archive, reporter)
+                sealed = await self._finish(plan, archive, reporter)
+                reporter.close()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return sealed
+
+    async def _steps(self, plan: Plan, archive: ArchiveWriter, reporter: Reporter) -> None:
+        """Have all steps done, `window` of them out at once; raises the first failure alone."""
+        window = asyncio.Semaphore(self.pool.slots + self.pool.workers)
+        groups: dict[str, set[asyncio.Task[None]]] = defaultdict(set)
+
+        async def held(step: Step, before: list[asyncio.Task[None]]) -> None:
+            if before:
+                await asyncio.wait(before)
+            async with window:
+                await self._step(step, archive, reporter)
+
+        async def begun(step: Step) -> None:
+            try:
+                await self._step(step, archive, reporter)
+            finally:
+                window.release()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in steps(plan, self.options, str(self.files.parts)):
+                    if step.after is not None:
+                        # All steps it waits for came before it (`Step.after`), so their tasks are known.
+                        task = group.create_task(held(step, list(groups[step.after])))
+                    else:
+                        await window.acquire()
+                        task = group.create_task(begun(step))
+                    groups[step.group].add(task)
+                    task.add_done_callback(groups[step.group].discard)
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _step(self, step: Step, archive: ArchiveWriter, reporter: Reporter) -> None:
+        stage = step.stages[-1]
+        item = ""
+        try:
+            outcome = await self._pool(step.call, *step.args)
+        except WorkerDiedError as death:
+            if step.call is not image_task:
+                raise failure_of(death, stage) from death
+            item = f"image {step.args[1]}"
+            self._warn([f"{item}: its worker process died twice; perhaps the image is too large for the memory here"])
+        except Exception as error:
+            raise failure_of(error, stage) from error
+        else:
+            item = outcome.item
+            await self._take(outcome, archive, stage)
+        for name in step.stages:
+            reporter.advance(name, step.images, item)
+
+    async def _finish(self, plan: Plan, archive: ArchiveWriter, reporter: Reporter) -> Sealed:
+        if self.options.documentation:
+            name = self.journal.record.project_name
+            with _told_to_users("compression"):
+                readme = await self._pool(
+                    readme_task, plan, self.options, name, tuple(self._warnings), str(self.files.parts)
+                )
+            await self._take(readme, archive, "compression")
+        reporter.advance("compression", 1, "README.md")
+        begin = time.perf_counter()
+        with _told_to_users("compression"):
+            sealed = await self._thread.run(archive.seal)
+        self._seconds["compression"] += time.perf_counter() - begin
+        reporter.advance("compression", 1, "archive")
+        return sealed
+
+    async def _pool(self, work: Callable[..., T], *args: object) -> T:
+        return await self.pool.run(self.journal.record.id, self.files.gate, work, *args)
+
+    async def _take(self, outcome: Outcome, archive: ArchiveWriter, stage: str) -> None:
+        """Put what a task made into the archive."""
+        self._warn(outcome.warnings)
+        for name, seconds in outcome.seconds.items():
+            self._seconds[name] += seconds
+
+        def append() -> tuple[list[str], float]:
+            begin = time.perf_counter()
+            gone = [warning for entry in outcome.entries if (warning := _append(archive, entry))]
+            return gone, time.perf_counter() - begin
+
+        with _told_to_users(stage, outcome.item):
+            gone, seconds = await self._thread.run(append)
+        self._seconds["compression"] += seconds
+        self._warn(gone)
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        # A path of this machine is nobody's business.
+        here = f"{self.folder}/"
+        self._warnings += [warning.replace(here, "") for warning in warnings]
+
+
+def _append(archive: ArchiveWriter, entry: Entry) -> str | None:
+    """Append one entry; returns a warning if its source is gone."""
+    if entry.data is not None:
+        archive.append(entry.name, entry.data, deflate=entry.deflate)
+        return None
+    path = Path(entry.file or "")
+    try:
+        archive.append_file(entry.name, path, deflate=entry.deflate)
+    except (FileNotFoundError, PermissionError):
+        if entry.owned:
+            raise
+        return f"{entry.name}: the file is gone or cannot be read any more"
+    if entry.owned:
+        path.unlink()
+    return None
+
+
+@contextmanager
+def _told_to_users(stage: str | None = None, item: str | None = None) -> Iterator[None]:
+    """Turn whatever goes wrong into a JobFailedError."""
+    try:
+        yield
+    except Exception as error:
+        raise failure_of(error, stage, item) from error
+
+
+def failure_of(error: Exception, stage: str | None = None, item: str | None = None) -> JobFailedError:
+    """Say in the user's terms why the job cannot go on."""
+    match error:
+        case JobFailedError():
+            return error
+        case ProjectError():
+            known = JobError(code=error.code, message=error.message, hint=error.hint or None)
+        case LogFullError():
+            known = _disk_full()
+        case OSError() if error.errno in _NO_ROOM:
+            known = _disk_full()
+        case SourceChangedError():
+            known = JobError(
+                code="SOURCE_CHANGED",
+                message=str(error),
+                hint="Start the export again when the folder is at rest",
+                retryable=True,
+            )
+        case WorkerDiedError():
+            known = JobError(
+                code="WORKER_DIED",
+                message="A worker process of the server died twice at the same task",
+                hint="Give the server more memory, or export fewer images at once",
+                retryable=True,
+            )
+        case OSError():
+            logger.warning("A job failed: %s", error)
+            known = JobError(
+                code="SERVER_FILE_ERROR",
+                message=f"The server could not read or write a file: {error.strerror or type(error).__name__}",
+                hint="Look into the server's own messages",
+                retryable=True,
+            )
+        case _:
+            logger.error("A job failed unexpectedly: %s: %s", type(error).__name__, error)
+            known = JobError(
+                code="INTERNAL_ERROR",
+                message=f"The export failed unexpectedly ({type(error).__name__})",
+                hint="This is a fault of the server: please report it",
+                retryable=True,
+            )
+    return JobFailedError(known, stage, item)
+
+
+def _disk_full() -> JobError:
+    return JobError(
+        code="DISK_FULL",
+        message="The server's disk is full",
+        hint="Free some space on the server, then start the export again",
+        retryable=True,
+    )

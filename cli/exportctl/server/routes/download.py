@@ -1,0 +1,151 @@
+"""The archive's bytes (RFC 9110, sections 13 and 14).
+
+The ETag is strong and names one making of the archive, whose bytes never change. One range is served; several, or a
+unit that is not bytes, get the whole file, as a server may (14.2). Starlette's FileResponse is not used: it derives a
+weak-in-effect ETag from time and size, answers several ranges as multipart, and reads 64 kB a thread hop.
+"""
+
+import asyncio
+import base64
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
+from exportctl.server.job import ArchiveFacts, JobRecord, Status
+from exportctl.server.site import Site
+
+BLOCK = 1 << 18
+_RANGE = re.compile(r"bytes=\s*(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))\s*\Z", re.ASCII | re.IGNORECASE)
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the routes of this module."""
+
+    async def download(request: Request) -> Response:
+        record = await site.job(request)
+        archive = _archive_of(record, site.settings.clocks.now())
+        etag = f'"{record.making}"'
+        headers = {
+            PROTOCOL_HEADER: PROTOCOL,
+            "ETag": etag,
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "private, no-transform",
+            "Content-Disposition": _disposition(archive.file_name),
+        }
+        if _matches(request.headers.get("If-None-Match"), etag):
+            return Response(None, 304, headers)
+        if (wanted := request.headers.get("If-Match")) is not None and not _matches(wanted, etag):
+            raise Refusal(412, "PRECONDITION_FAILED", "The archive is another one now", headers=headers)
+        # Of the whole archive, whatever part is sent (RFC 9530, 3).
+        headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(archive.sha256)).decode()}:"
+        part = _part(request, etag, archive.size)
+        if part is None:
+            raise Refusal(
+                416,
+                "RANGE_NOT_SATISFIABLE",
+                f"The archive has {archive.size} bytes",
+                headers={**headers, "Content-Range": f"bytes */{archive.size}"},
+            )
+        status = 200 if part == range(archive.size) and not _is_ranged(request, etag) else 206
+        if status == 206:  # noqa: PLR2004 - the status itself
+            headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{archive.size}"
+        try:
+            file = await asyncio.to_thread(_open, site.engine.archive_of(record), archive.size)
+        except OSError as error:
+            raise Refusal(410, "ARCHIVE_GONE", "The archive is no longer there", "Start the export again") from error
+        return FileSlice(file, part, status, headers)
+
+    paths = ("/api/projects/{project}/export/{job}/download", "/api/export/{job}/download")
+    return [Route(path, download, methods=["GET", "HEAD"]) for path in paths]
+
+
+class FileSlice(Response):
+    """Stream a part of an open file, at most one block of it in memory, and close it whatever happens."""
+
+    def __init__(self, file: BinaryIO, part: range, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(None, status, {**headers, "Content-Length": str(len(part))}, "application/zip")
+        self._file = file
+        self._part = part
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, and stop as soon as the client is gone: `send` would go on in silence."""
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if scope["method"] == "HEAD" or not self._part:
+                await send({"type": "http.response.body"})
+                return
+            for start in range(self._part.start, self._part.stop, BLOCK):
+                length = min(BLOCK, self._part.stop - start)
+                block = await asyncio.to_thread(os.pread, self._file.fileno(), length, start)
+                if len(block) != length:
+                    # Cut on disk: the connection is cut too, since a clean end would call it complete.
+                    raise OSError("The archive is shorter than it was")
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": block, "more_body": start + length < self._part.stop})
+        finally:
+            gone.cancel()
+            self._file.close()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _archive_of(record: JobRecord, now: float) -> ArchiveFacts:
+    if record.status is not Status.COMPLETED or record.archive is None:
+        raise Refusal(409, "NOT_COMPLETED", f"The export is {record.status}, so there is no archive to download")
+    if record.archive.expires <= now:
+        raise Refusal(410, "ARCHIVE_EXPIRED", "The archive's time is over", "Start the export again")
+    return record.archive
+
+
+def _is_ranged(request: Request, etag: str) -> bool:
+    """Say whether the request's Range counts: one range of bytes, If-Range this very archive (13.1.5)."""
+    given = request.headers.get("Range")
+    return given is not None and _RANGE.match(given) is not None and request.headers.get("If-Range", etag) == etag
+
+
+def _part(request: Request, etag: str, size: int) -> range | None:
+    """Return the bytes that are asked for, None if there are none such."""
+    found = _RANGE.match(request.headers.get("Range", ""))
+    if not _is_ranged(request, etag) or found is None:
+        return range(size)
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        part = range(max(size - int(suffix), 0), size)
+    else:
+        if last and int(last) < int(first):
+            # Invalid, so it is as if it was not there (14.1.1).
+            return range(size)
+        part = range(int(first), min(int(last) + 1, size) if last else size)
+    return part or None
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    return header is not None and (header.strip() == "*" or etag in {tag.strip() for tag in header.split(",")})
+
+
+def _disposition(name: str) -> str:
+    """Spell a file name for every client (RFC 6266, RFC 8187): a plain one first, the true one beside it."""
+    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _open(path: Path, size: int) -> BinaryIO:
+    file = path.open("rb", buffering=0)
+    if os.fstat(file.fileno()).st_size != size:
+        file.close()
+        raise FileNotFoundError(path)
+    return file

@@ -1,0 +1,242 @@
+"""Run a server: bind, say where it listens, and end within about two seconds whatever its clients hold open.
+
+`serve` is the one way, for `exportctl serve` and for the embedded child alike. Its words go to standard error, warnings
+and worse only, one line each; requests are not logged, tokens never.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from exportctl.server.app import open_app
+from exportctl.server.log import LogUnusableError
+from exportctl.server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_GRACE = 1
+_LARGEST_PACKET = 1_000_000
+
+
+class StartError(Exception):
+    """The server cannot start; `code`, `message` and `hint` are for the user."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; raises StartError. `on_ready` is called with the URL once it accepts."""
+    log_to_stderr()
+
+    async def main() -> None:
+        await run(settings, on_ready, asyncio.Event(), signals=(signal.SIGINT, signal.SIGTERM))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
+async def run(
+    settings: Settings,
+    on_ready: Callable[[str], None],
+    stop: asyncio.Event,
+    *,
+    signals: tuple[signal.Signals, ...] = (),
+) -> None:
+    """Serve in this loop until `stop` is set or one of `signals` comes; raises StartError."""
+    for project in settings.projects:
+        _check(project.folder)
+    with contextlib.ExitStack() as end:
+        if settings.ephemeral:
+            end.callback(shutil.rmtree, settings.state, ignore_errors=True)
+        _make_state(settings.state)
+        listening = end.enter_context(_bind(settings.host, settings.port))
+        end.enter_context(_signals_set(stop, signals))
+        async with _opened(settings) as app:
+            server = _Server(_configuration(app, settings.stall), stop)
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            await server.accepting(serving)
+            if not serving.done():
+                on_ready(f"http://{_in_url(settings.host)}:{listening.getsockname()[1]}")
+            await serving
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[ASGIApp]:
+    try:
+        async with open_app(settings) as app:
+            yield app
+    except LogUnusableError as error:
+        hint = "Give another folder for the state (--state), or use a newer exportctl"
+        raise StartError("STATE_UNUSABLE", str(error), hint) from error
+
+
+def _check(folder: Path) -> None:
+    try:
+        with os.scandir(folder):
+            return
+    except FileNotFoundError as error:
+        raise StartError("NO_SUCH_FOLDER", f"There is no folder {folder}", "Check the path") from error
+    except NotADirectoryError as error:
+        raise StartError(
+            "NOT_A_FOLDER", f"{folder} is not a folder", "Name the folder that holds the images"
+        ) from error
+    except PermissionError as error:
+        hint = "Check who may read it (ls -ld)"
+        raise StartError("NO_PERMISSION", f"The folder {folder} cannot be read", hint) from error
+
+
+def _make_state(state: Path) -> None:
+    try:
+        (state / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise StartError(
+            "DISK_FULL" if full else "STATE_UNUSABLE",
+            f"The state folder {state} cannot be made: {error.strerror}",
+            "Free some space" if full else "Give another folder for the state (--state)",
+        ) from error
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise StartError(
+            "PORT_IN_USE" if in_use else "CANNOT_LISTEN",
+            f"Port {port} on {host} is taken" if in_use else f"Cannot listen on {host} port {port}: {error}",
+            "Choose another --port, or 0 for any free one",
+        ) from error
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _signals_set(stop: asyncio.Event, signals: tuple[signal.Signals, ...]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for one in signals:
+        loop.add_signal_handler(one, stop.set)
+    try:
+        yield
+    finally:
+        for one in signals:
+            loop.remove_signal_handler(one)
+
+
+class _PatientSocket(WebSocketsSansIOProtocol):
+    """A WebSocket whose peer takes nothing for `stall` seconds is cut: `close` would wait for it to read."""
+
+    stall: float = 30
+    _cut: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """Note that the peer does not keep up."""
+        super().pause_writing()
+        self._cut = self.loop.call_later(self.stall, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Note that it does."""
+        super().resume_writing()
+        self._forgive()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the peer."""
+        self._forgive()
+        super().connection_lost(exc)
+
+    def _forgive(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers, that ends when `stop` is set."""
+
+    def __init__(self, configuration: uvicorn.Config, stop: asyncio.Event) -> None:
+        super().__init__(configuration)
+        self._stop = stop
+        self._ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever runs the loop."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept, and say so."""
+        await super().startup(sockets)
+        self._ready.set()
+
+    async def main_loop(self) -> None:
+        """Serve until told to stop; the header Date is kept as uvicorn does."""
+        ticker = asyncio.create_task(super().main_loop())
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([ticker, stopping], return_when=asyncio.FIRST_COMPLETED)
+        self.should_exit = True
+        stopping.cancel()
+        await ticker
+        # From here on answers are cut short on purpose: that is not worth a line.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+
+    async def accepting(self, serving: asyncio.Task[None]) -> None:
+        """Wait until it accepts, or has failed."""
+        ready = asyncio.create_task(self._ready.wait())
+        await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+
+
+def _configuration(app: ASGIApp, stall: float) -> uvicorn.Config:
+    class Socket(_PatientSocket):
+        """One that knows this server's patience."""
+
+    Socket.stall = stall
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws=Socket,
+        ws_max_size=_LARGEST_PACKET,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+
+
+class _OneLine(logging.Formatter):
+    """A record as one line, its exception as type and text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Spell it."""
+        error = record.exc_info[1] if record.exc_info else None
+        words = record.getMessage() + (f" ({type(error).__name__}: {error})" if error else "")
+        return f"exportctl server: {record.levelname.lower()}: {' '.join(words.split())}"
+
+
+def log_to_stderr() -> None:
+    """Have warnings and worse said on standard error, one line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

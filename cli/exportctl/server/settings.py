@@ -1,0 +1,78 @@
+"""What a server is told at its start. Time and chance are among it, so that tests can choose them."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """One folder of images, as users see it."""
+
+    id: str
+    title: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """`now` gives Unix seconds, for what people read; `monotonic` seconds for intervals."""
+
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def random_id() -> str:
+    """Make a new UUID."""
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`tokens` maps each token to its user; times are in seconds.
+
+    `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
+    events of a job. `retention`: how long a finished archive is kept. `stall`: how long a socket may take nothing
+    before it is cut. `queue`: packets that may wait for one socket.
+    """
+
+    tokens: Mapping[str, str]
+    state: Path
+    projects: tuple[Project, ...]
+    workers: int
+    host: str = "127.0.0.1"
+    port: int = 0
+    jobs_per_user: int = 100
+    jobs_at_once: int = 2
+    ephemeral: bool = False
+    heartbeat: float = 5
+    coalesce: float = 0.1
+    retention: float = 7 * 24 * 3600
+    stall: float = 30
+    queue: int = 64
+    clocks: Clocks = field(default_factory=Clocks)
+    new_id: Callable[[], str] = random_id
+
+
+def projects_of(folders: Iterable[tuple[Path, str | None]]) -> tuple[Project, ...]:
+    """Make projects of folders, each with a title or none; titles are made unique by a number.
+
+    The id is the same whenever the same folder is served, so that a command of tomorrow finds the job of today. A
+    folder given twice is one project.
+    """
+    projects: dict[str, Project] = {}
+    titles: set[str] = set()
+    for given, wanted in folders:
+        folder = given.resolve()
+        project_id = str(uuid.uuid5(uuid.NAMESPACE_URL, folder.as_uri()))
+        if project_id in projects:
+            continue
+        title = base = wanted or folder.name or "project"
+        number = 2
+        while title in titles:
+            title, number = f"{base} ({number})", number + 1
+        titles.add(title)
+        projects[project_id] = Project(id=project_id, title=title, folder=folder)
+    return tuple(projects.values())

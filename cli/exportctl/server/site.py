@@ -1,0 +1,47 @@
+"""What every request needs at hand, and the two questions every route asks: who is it, and whose job is it."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from exportctl.server.answers import Refusal
+from exportctl.server.auth import SignInError, Tokens, bearer
+from exportctl.server.engine import Engine
+from exportctl.server.job import JobRecord
+from exportctl.server.log import EventLog
+from exportctl.server.pool import Pool
+from exportctl.server.settings import Project, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The parts of a running server."""
+
+    settings: Settings
+    log: EventLog
+    pool: Pool
+    engine: Engine
+    tokens: Tokens
+
+    def user(self, request: Request) -> str:
+        """Return who sends the request; raises Refusal (401)."""
+        try:
+            return self.tokens.user_of(bearer(request.headers.get("Authorization")))
+        except SignInError as error:
+            hint = "Send the server's token: Authorization: Bearer TOKEN"
+            raise Refusal(401, "UNAUTHORIZED", str(error), hint, {"WWW-Authenticate": "Bearer"}) from error
+
+    def project(self, request: Request) -> Project:
+        """Return the project of the path; raises Refusal (404)."""
+        project = self.engine.projects.get(request.path_params["project"])
+        if project is None:
+            raise Refusal(404, "PROJECT_NOT_FOUND", "No such project", "GET /api/projects lists them")
+        return project
+
+    async def job(self, request: Request) -> JobRecord:
+        """Return the job of the path, if it is this user's and of the path's project; raises Refusal (401, 404)."""
+        record = await self.engine.job(self.user(request), request.path_params["job"])
+        # A job whose folder is no longer served is still its user's.
+        if record is None or request.path_params.get("project", record.project) != record.project:
+            raise Refusal(404, "JOB_NOT_FOUND", "No such export job")
+        return record

@@ -1,0 +1,304 @@
+"""The Socket.IO side: signing in, subscriptions, cancelling, and what a socket is told unasked.
+
+What a socket is told of a job comes from a cursor of its own, which pulls from the log: python-socketio's outgoing
+queue has no bound, so before each packet a socket's queue is looked at, and a socket that is full is waited for, and
+cut if it takes nothing for long. It loses nothing: it subscribes again with `after`.
+
+A socket that has subscribed to nothing follows all jobs of its user, as in protocol 1, each from the moment it
+connected or the job began. Its first subscription ends that: from then on it gets what it asks for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import socketio
+
+from exportctl.server.answers import status_of
+from exportctl.server.auth import SignInError, bearer
+from exportctl.server.cursor import Cursor, start_of
+from exportctl.server.job import ENDS, JobRecord
+from exportctl.server.site import Site
+from exportctl.server.sqlite_log import timestamp
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 100
+_CALLS_AT_ONCE = 16
+_LONGEST_TEXT = 1000
+_HISTORY = 10
+_LONGEST_HISTORY = 1000
+
+Answer = dict[str, Any]
+
+
+class RefusedCallError(Exception):
+    """A client's event is answered with `{ok: false, code, error}`."""
+
+    def __init__(self, code: str, error: str) -> None:
+        super().__init__(error)
+        self.code = code
+
+
+@dataclass(eq=False, slots=True)
+class _Reader:
+    """One connected socket. `following`: the task that tells it of a job, by job."""
+
+    sid: str
+    user: str
+    following: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    subscribed: bool = False
+    watching: set[str] = field(default_factory=set)
+    calls: int = 0
+    gone: bool = False
+
+    def stop(self, job_id: str) -> None:
+        task = self.following.pop(job_id, None)
+        if task is not None:
+            task.cancel()
+
+
+class Sockets:
+    """The server's sockets. `server` is the Socket.IO server to mount."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._readers: dict[str, _Reader] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.server = socketio.AsyncServer(async_mode="asgi", logger=False, engineio_logger=False)
+        self.server.on("connect", self._connect)
+        self.server.on("disconnect", self._disconnect)
+        handlers = {
+            "export:subscribe": self._subscribe,
+            "export:unsubscribe": self._unsubscribe,
+            "export:cancel": self._cancel,
+            "export:history": self._history,
+            "operation:cancel": self._cancel_operation,
+        }
+        for name, handler in handlers.items():
+            self.server.on(name, self._guarded(handler))
+        site.engine.on_change(self._on_change)
+
+    async def close(self) -> None:
+        """Stop telling anyone anything."""
+        for reader in list(self._readers.values()):
+            self._drop(reader)
+        for task in list(self._tasks):
+            task.cancel()
+        await self.server.shutdown()
+
+    async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
+        token = auth.get("token") if isinstance(auth, dict) else None
+        if not isinstance(token, str):
+            token = bearer(environ.get("HTTP_AUTHORIZATION"))
+        try:
+            user = self.site.tokens.user_of(token)
+        except SignInError as error:
+            raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
+        reader = self._readers[sid] = _Reader(sid, user)
+        for record in self.site.engine.running(user):
+            self._follow(reader, record.id, record.last_seq)
+
+    async def _disconnect(self, sid: str, _reason: object = None) -> None:
+        reader = self._readers.get(sid)
+        if reader is not None:
+            self._drop(reader)
+
+    def _drop(self, reader: _Reader) -> None:
+        reader.gone = True
+        self._readers.pop(reader.sid, None)
+        for job_id in list(reader.following):
+            reader.stop(job_id)
+
+    def _guarded(
+        self, handler: Callable[[_Reader, Mapping[str, Any]], Awaitable[Answer]]
+    ) -> Callable[..., Awaitable[Answer]]:
+        """Let a handler see only objects, from sockets that do not flood; its refusals are acknowledgements."""
+
+        async def guarded(sid: str, data: object = None, *_more: object) -> Answer:
+            reader = self._readers.get(sid)
+            if reader is None:
+                return _refusal("NOT_CONNECTED", "This socket is not connected")
+            if not isinstance(data, dict):
+                return _refusal("BAD_DATA", "The event's data must be an object")
+            if reader.calls >= _CALLS_AT_ONCE:
+                return _refusal("TOO_MANY_CALLS", f"{_CALLS_AT_ONCE} calls are being worked on already")
+            reader.calls += 1
+            try:
+                return await handler(reader, data)
+            except RefusedCallError as refusal:
+                return _refusal(refusal.code, str(refusal))
+            except Exception:
+                # The caller waits for an answer, whatever went wrong.
+                logger.exception("A socket's call failed")
+                return _refusal("INTERNAL_ERROR", "The server made a mistake")
+            finally:
+                reader.calls -= 1
+
+        return guarded
+
+    async def _subscribe(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+        record = await self._job(reader, data)
+        after, gap = start_of(record, _whole(data, "after"), _text(data, "log"))
+        if not reader.subscribed:
+            reader.subscribed = True
+            for job_id in list(reader.following):
+                reader.stop(job_id)
+        reader.stop(record.id)
+        await self._emit(reader, "export:status-sync", _sync(record))
+        cursor = Cursor(self.site.log, record.id, after)
+        while await self._tell(reader, cursor) or (cursor.after < record.last_seq and not reader.gone):
+            record = await self.site.log.job(record.id) or record
+        # Its task begins after the acknowledgement is queued: between this return and that nothing is waited for.
+        self._follow(reader, record.id, cursor.after)
+        return {
+            "ok": True,
+            "protocol": 2,
+            "log": record.log,
+            "lastSeq": cursor.after,
+            "status": record.status,
+            "gap": gap,
+        }
+
+    async def _unsubscribe(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+        record = await self._job(reader, data)
+        reader.subscribed = True
+        reader.stop(record.id)
+        return {"ok": True}
+
+    async def _cancel(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+        record = await self._job(reader, data)
+        begun = self.site.engine.cancel(record, by="user", reason=_text(data, "reason"))
+        return {"ok": True, "status": "cancelling" if begun else record.status}
+
+    async def _history(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+        project = _text(data, "projectId")
+        if project not in self.site.engine.projects:
+            raise RefusedCallError("PROJECT_NOT_FOUND", "No such project")
+        limit = min(_whole(data, "limit") or _HISTORY, _LONGEST_HISTORY)
+        reader.watching.add(project or "")
+        jobs = await self.site.engine.history(reader.user, project, limit)
+        return {"ok": True, "jobs": [status_of(job) for job in jobs]}
+
+    async def _cancel_operation(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+        """Answer as protocol 1 does, with an event; but here the job really ends."""
+        operation = _text(data, "operationId") or ""
+        record = await self._job(reader, {"jobId": operation})
+        self.site.engine.cancel(record, by="user", reason=None)
+        await self._emit(reader, "operation:cancel-ack", {"success": True, "operationId": operation})
+        return {"ok": True}
+
+    async def _job(self, reader: _Reader, data: Mapping[str, Any]) -> JobRecord:
+        job_id = _text(data, "jobId")
+        if not job_id:
+            raise RefusedCallError("BAD_DATA", "jobId must be a text")
+        record = await self.site.engine.job(reader.user, job_id)
+        if record is None:
+            raise RefusedCallError("JOB_NOT_FOUND", "No such export job")
+        return record
+
+    def _on_change(self, record: JobRecord) -> None:
+        """Tell those whom it concerns that a job was made, or has ended."""
+        for reader in list(self._readers.values()):
+            if reader.user != record.user:
+                continue
+            if not reader.subscribed and not record.status.ended and record.id not in reader.following:
+                self._follow(reader, record.id, 0)
+            if record.project in reader.watching:
+                task = asyncio.create_task(self._emit(reader, "export:history", {"job": status_of(record)}))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _follow(self, reader: _Reader, job_id: str, after: int) -> None:
+        """Have the reader told of a job's events beyond `after` as they come."""
+        reader.stop(job_id)
+        if reader.gone:
+            return
+        task = reader.following[job_id] = asyncio.create_task(self._live(reader, Cursor(self.site.log, job_id, after)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _live(self, reader: _Reader, cursor: Cursor) -> None:
+        while not reader.gone:
+            told = await self._tell(reader, cursor)
+            if told in ENDS:
+                break
+            if told is None and not await cursor.wait(self.site.settings.heartbeat):
+                if not self.site.engine.is_running(cursor.job_id):
+                    # It ended before this reader's first look, or another server runs it no more.
+                    break
+                now = timestamp(self.site.settings.clocks.now())
+                beat = {"jobId": cursor.job_id, "lastSeq": cursor.after, "timestamp": now}
+                await self._emit(reader, "export:heartbeat", beat)
+        if reader.following.get(cursor.job_id) is asyncio.current_task():
+            del reader.following[cursor.job_id]
+
+    async def _tell(self, reader: _Reader, cursor: Cursor) -> str | None:
+        """Send the next page of events; returns the name of the last one, None when there was nothing."""
+        events = await cursor.take(_PAGE)
+        for event in events:
+            await self._emit(reader, event.name, event.data)
+            if reader.gone:
+                return None
+        return events[-1].name if events else None
+
+    async def _emit(self, reader: _Reader, name: str, data: Mapping[str, Any]) -> None:
+        """Send one packet when the socket has room for it; a socket that has none for long is cut."""
+        if not await self._has_room(reader):
+            return
+        await self.server.emit(name, dict(data), to=reader.sid)
+
+    async def _has_room(self, reader: _Reader) -> bool:
+        waited, pause = 0.0, 0.005
+        while not reader.gone:
+            engine_sid = self.server.manager.eio_sid_from_sid(reader.sid, "/")
+            socket = self.server.eio.sockets.get(engine_sid)
+            if socket is None:
+                return False
+            if socket.queue.qsize() < self.site.settings.queue:
+                return True
+            if waited >= self.site.settings.stall:
+                logger.warning("A socket that takes nothing is cut")
+                self._drop(reader)
+                return False
+            # The queue tells nobody that it drained.
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, min(pause * 2, 0.25)
+        return False
+
+
+def _refusal(code: str, error: str) -> Answer:
+    return {"ok": False, "code": code, "error": error}
+
+
+def _sync(record: JobRecord) -> dict[str, Any]:
+    return {
+        "jobId": record.id,
+        "projectId": record.project,
+        "status": record.status,
+        "phase": record.phase,
+        "stage": record.stage,
+        "stageProgress": record.stage_progress,
+        "progress": record.progress,
+        "message": record.message,
+        "lastSeq": record.last_seq,
+        "log": record.log,
+    }
+
+
+def _text(data: Mapping[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    if value is None or (isinstance(value, str) and len(value) <= _LONGEST_TEXT):
+        return value
+    raise RefusedCallError("BAD_DATA", f"{name} must be a text of at most {_LONGEST_TEXT} characters")
+
+
+def _whole(data: Mapping[str, Any], name: str) -> int:
+    value = data.get(name)
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
+        raise RefusedCallError("BAD_DATA", f"{name} must be a whole number, 0 or more")
+    return value

@@ -1,0 +1,267 @@
+"""The event log in one SQLite database, for one server process.
+
+Write-ahead log with `synchronous=NORMAL`: a commit survives the death of this process, SIGKILL included, and costs no
+fsync (the power failing may take the last commits, never the database). Every statement runs on one thread of its own,
+so that a checkpoint's fsync never stops the event loop, and statements need no lock.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from exportctl.server.job import ENDS, ArchiveFacts, Event, JobError, JobRecord, Status
+from exportctl.server.log import (
+    IdempotencyKey,
+    JobEndedError,
+    KeyConflictError,
+    LogFullError,
+    LogUnusableError,
+    UnknownJobError,
+)
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+KEY_SECONDS = 24 * 3600
+_SCHEMA = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, project TEXT NOT NULL, created REAL NOT NULL, status TEXT NOT NULL,
+    expires REAL, last_seq INTEGER NOT NULL, options TEXT NOT NULL, record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX jobs_by_age ON jobs (created);
+CREATE TABLE events (
+    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, seq INTEGER NOT NULL,
+    name TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (job, seq)
+) WITHOUT ROWID;
+CREATE TABLE keys (
+    user TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, job TEXT NOT NULL, created REAL NOT NULL,
+    PRIMARY KEY (user, key)
+) WITHOUT ROWID;
+"""
+_ENDED = tuple(status.value for status in Status if status.ended)
+
+
+class SqliteLog:
+    """An EventLog in the file at `path`. `clock` gives Unix seconds. Call `open` first, `close` last."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
+        self._heads: dict[str, int] = {}
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+
+    async def open(self) -> None:
+        """Open the database, making it if it is not there; raises LogUnusableError."""
+        self._db = await self._do(self._open)
+
+    async def create(self, record: JobRecord, key: IdempotencyKey | None = None) -> JobRecord:
+        """See EventLog."""
+        return await self._do(lambda: self._create(record, key))
+
+    async def keyed(self, key: IdempotencyKey) -> JobRecord | None:
+        """See EventLog."""
+        return await self._do(lambda: self._keyed(key))
+
+    async def append(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
+        """See EventLog."""
+        loop = asyncio.get_running_loop()
+
+        def work() -> JobRecord:
+            appended = self._append(record, name, data)
+            # Told from here, not after the await: a caller's cancellation must not cost the readers their notice.
+            loop.call_soon_threadsafe(self._announce, record.id, appended.last_seq)
+            return appended
+
+        return await self._do(work)
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """See EventLog."""
+        found = await self._records("WHERE id = ?", job_id)
+        return found[0] if found else None
+
+    async def jobs(
+        self, *, user: str | None = None, project: str | None = None, limit: int = 100
+    ) -> Sequence[JobRecord]:
+        """See EventLog."""
+        query = "WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR project = ?2) ORDER BY created DESC LIMIT ?3"
+        return await self._records(query, user, project, limit)
+
+    async def unfinished(self) -> Sequence[JobRecord]:
+        """See EventLog."""
+        return await self._records("WHERE status NOT IN (?, ?, ?) ORDER BY created", *_ENDED)
+
+    async def expired(self, now: float) -> Sequence[JobRecord]:
+        """See EventLog."""
+        return await self._records("WHERE expires <= ?", now)
+
+    async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        """See EventLog."""
+        query = "SELECT seq, name, data FROM events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?"
+        rows = await self._do(lambda: self._db.execute(query, (job_id, after, limit)).fetchall())
+        return [Event(seq=seq, name=name, data=orjson.loads(data)) for seq, name, data in rows]
+
+    async def wait(self, job_id: str, after: int) -> None:
+        """See EventLog."""
+        while self._heads.get(job_id, 0) <= after:
+            future = asyncio.get_running_loop().create_future()
+            waiting = self._waiting.setdefault(job_id, set())
+            waiting.add(future)
+            try:
+                await future
+            finally:
+                waiting.discard(future)
+                if not waiting and self._waiting.get(job_id) is waiting:
+                    del self._waiting[job_id]
+
+    async def close(self) -> None:
+        """See EventLog."""
+        if hasattr(self, "_db"):
+            await self._do(self._db.close)
+        self._thread.shutdown()
+
+    def _announce(self, job_id: str, seq: int) -> None:
+        self._heads[job_id] = max(seq, self._heads.get(job_id, 0))
+        for future in self._waiting.get(job_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _records(self, where: str, *values: object) -> list[JobRecord]:
+        query = f"SELECT record, options FROM jobs {where}"  # noqa: S608 - `where` is one of the constants above
+        rows = await self._do(lambda: self._db.execute(query, values).fetchall())
+        return [_load(*row) for row in rows]
+
+    # Everything below runs on the log's thread.
+
+    def _open(self) -> sqlite3.Connection:
+        with contextlib.ExitStack() as undo:
+            try:
+                db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+                undo.callback(db.close)
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = NORMAL")
+                db.execute("PRAGMA foreign_keys = ON")
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            except sqlite3.Error as error:
+                raise LogUnusableError(f"The event log cannot be opened: {error}") from error
+            if version > SCHEMA_VERSION:
+                raise LogUnusableError("The event log was made by a newer version of exportctl")
+            undo.pop_all()
+        return db
+
+    def _create(self, record: JobRecord, key: IdempotencyKey | None) -> JobRecord:
+        now = self._clock()
+        with _transaction(self._db):
+            if key is not None:
+                known = self._keyed(key)
+                if known is not None:
+                    return known
+                self._db.execute("DELETE FROM keys WHERE created < ?", (now - KEY_SECONDS,))
+                insert = "INSERT INTO keys (user, key, body, job, created) VALUES (?, ?, ?, ?, ?)"
+                self._db.execute(insert, (key.user, key.key, key.body, record.id, now))
+            self._db.execute(
+                "INSERT INTO jobs (id, user, project, created, status, last_seq, options, record) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.id,
+                    record.user,
+                    record.project,
+                    record.created,
+                    record.status,
+                    record.last_seq,
+                    orjson.dumps(dict(record.options)).decode(),
+                    _dump(record),
+                ),
+            )
+        return record
+
+    def _keyed(self, key: IdempotencyKey) -> JobRecord | None:
+        query = (
+            "SELECT keys.body, record, options FROM keys JOIN jobs ON jobs.id = keys.job "
+            "WHERE keys.user = ? AND key = ? AND keys.created >= ?"
+        )
+        row = self._db.execute(query, (key.user, key.key, self._clock() - KEY_SECONDS)).fetchone()
+        if row is None:
+            return None
+        body, *stored = row
+        if body != key.body:
+            raise KeyConflictError("This Idempotency-Key was used for another request")
+        return _load(*stored)
+
+    def _append(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
+        with _transaction(self._db):
+            row = self._db.execute("SELECT last_seq, status FROM jobs WHERE id = ?", (record.id,)).fetchone()
+            if row is None:
+                raise UnknownJobError(record.id)
+            if Status(row[1]).ended:
+                raise JobEndedError(record.id)
+            if record.status.ended != (name in ENDS):
+                raise ValueError(f"{name} does not go with a job that is {record.status}")
+            appended = replace(record, last_seq=row[0] + 1)
+            whole = {
+                "jobId": record.id,
+                "projectId": record.project,
+                "seq": appended.last_seq,
+                "timestamp": timestamp(self._clock()),
+                "correlationId": record.correlation,
+                **data,
+            }
+            insert = "INSERT INTO events (job, seq, name, data) VALUES (?, ?, ?, ?)"
+            self._db.execute(insert, (record.id, appended.last_seq, name, orjson.dumps(whole).decode()))
+            expires = record.archive.expires if record.archive else None
+            update = "UPDATE jobs SET status = ?, expires = ?, last_seq = ?, record = ? WHERE id = ?"
+            self._db.execute(update, (record.status, expires, appended.last_seq, _dump(appended), record.id))
+        return appended
+
+
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except BaseException as error:
+        # A full disk may have rolled it back already.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise LogFullError("The disk with the event log is full") from error
+        raise
+
+
+def timestamp(seconds: float) -> str:
+    """Spell Unix seconds as the wire does: RFC 3339, UTC, milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dump(record: JobRecord) -> str:
+    # The options never change and may be long (a selection of images): they have a column of their own.
+    return orjson.dumps(asdict(replace(record, options={}))).decode()
+
+
+def _load(stored: str, options: str) -> JobRecord:
+    facts = orjson.loads(stored)
+    archive, error = facts["archive"], facts["error"]
+    return JobRecord(
+        **{
+            **facts,
+            "options": orjson.loads(options),
+            "status": Status(facts["status"]),
+            "warnings": tuple(facts["warnings"]),
+            "archive": archive and ArchiveFacts(**archive),
+            "error": error and JobError(**error),
+        }
+    )
