@@ -50,9 +50,8 @@ def node_server(node):
 def node_parser(node):
     """Ask the official parsers: `node_parser(operation, argument)`; an error there is a ValueError here."""
     command = [node, str(HERE / "parser.mjs")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-    ) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="utf-8") as process:
 
         def ask(operation, argument):
             print(json.dumps({"operation": operation, "argument": bare(argument)}), file=process.stdin, flush=True)

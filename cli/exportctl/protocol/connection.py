@@ -105,10 +105,10 @@ class Connection:
             self._end()
             raise
 
-    def receive_bytes(self, frame: bytes) -> list[Happening]:
+    def receive_bytes(self, frame: bytes | bytearray) -> list[Happening]:
         """Take one WebSocket binary frame. Raises RemoteProtocolError."""
         try:
-            return self._receive(frame)
+            return self._receive(bytes(frame))  # no copy, unless the transport hands out its own buffer
         except RemoteProtocolError:
             self._end()
             raise
