@@ -60,7 +60,10 @@ class _Changed(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Download:
-    """One download. `tell` takes its lines; `sleep` and `jitter` (0 to 1) are the waits between attempts."""
+    """One download. `tell` takes its lines; `sleep` and `jitter` (0 to 1) are the waits between attempts.
+
+    `keeps_partial`: whether what was fetched stays on disk for a later command where this one does not come to its end.
+    """
 
     api: Api
     archive: Archive
@@ -69,6 +72,7 @@ class Download:
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
     verify: bool = True
+    keeps_partial: bool = True
     _digest: "hashlib._Hash" = field(init=False, default_factory=hashlib.sha256)
     _size: int = field(init=False, default=0)
     _resumed_from: int | None = field(init=False, default=None)
@@ -80,22 +84,16 @@ class Download:
         can help.
         """
         with Partial(target, self.archive.job_id) as partial:
-            await self._resume(partial)
-            await self._fetch(partial)
             try:
-                await self._check(partial)
+                await self._fill(partial)
+                partial.publish(overwrite=overwrite)
             except Damaged:
-                if self._resumed_from is None:
+                partial.remove()
+                raise
+            except BaseException:
+                if not self.keeps_partial:
                     partial.remove()
-                    raise
-                self._restart(partial, "what was resumed did not match")
-                await self._fetch(partial)
-                try:
-                    await self._check(partial)
-                except Damaged:
-                    partial.remove()
-                    raise
-            partial.publish(overwrite=overwrite)
+                raise
         return self._saved(target)
 
     async def to_descriptor(self, descriptor: int) -> Saved:
@@ -110,6 +108,19 @@ class Download:
         self._check_facts()
         return self._saved(None)
 
+    async def _fill(self, partial: Partial) -> None:
+        """Bring the whole, right archive into the partial; what was resumed and is wrong is fetched anew, once."""
+        await self._resume(partial)
+        try:
+            await self._fetch(partial)
+            await self._check(partial)
+        except Damaged:
+            if self._resumed_from is None:
+                raise
+            self._restart(partial, "what was resumed did not match")
+            await self._fetch(partial)
+            await self._check(partial)
+
     async def _resume(self, partial: Partial) -> None:
         """Take over the bytes of an earlier attempt where they are of this archive."""
         origin, size = partial.origin(), partial.size
@@ -122,7 +133,10 @@ class Download:
             or (wanted.size is not None and size > wanted.size)
         ):
             return
-        self._digest = await asyncio.to_thread(_digest_of, partial.path)
+        digest = await asyncio.to_thread(_digest_of, partial.path, size)
+        if digest is None:
+            return
+        self._digest = digest
         self._size = self._resumed_from = size
         partial.seek_end()
         self._log("download-resumed", f"going on at byte {size}")
@@ -260,6 +274,19 @@ class Download:
         )
 
 
+async def present_archive(path: Path, archive: Archive) -> Saved | None:
+    """Return the file at `path` as saved where it is this archive already; None where it is not, or none can tell."""
+    if archive.size is None or archive.sha256 is None:
+        return None
+    try:
+        digest = await asyncio.to_thread(_digest_of, path, archive.size)
+    except OSError:
+        return None
+    if digest is None or digest.hexdigest() != archive.sha256.lower():
+        return None
+    return Saved(path=path, bytes=archive.size, sha256=digest.hexdigest(), verified=True, resumed_from=archive.size)
+
+
 def check_space(target: Path, size: int | None) -> None:
     """Raise `CannotWrite` where the disk of `target` has less than `size` bytes free."""
     if size is None:
@@ -272,9 +299,12 @@ def check_space(target: Path, size: int | None) -> None:
         raise cannot_write(target, OSError(28, "no space"))
 
 
-def _digest_of(path: Path) -> "hashlib._Hash":
+def _digest_of(path: Path, size: int) -> "hashlib._Hash | None":
+    """Return the digest of a file of that size, None for one of another."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != size:
+            return None
         while block := file.read(BLOCK):
             digest.update(block)
     return digest

@@ -1,0 +1,109 @@
+"""What becomes of one job in this command: collected while it goes on, told at the end as its `result` line."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from exportctl.client.download import Saved
+from exportctl.client.follow import Follower, Watch
+from exportctl.model.errors import CancelledElsewhere, ExportctlError, ExportFailed
+from exportctl.model.job import Job
+from exportctl.model.lines import ErrorDetails, Outcome, Result, Seconds, Stats
+from exportctl.protocol.events import Cancelled, Completed, Failed
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """The story of one job so far. `monotonic` gives seconds."""
+
+    monotonic: Callable[[], float]
+    job_id: str | None = None
+    project_id: str | None = None
+    began: float = field(init=False)
+    processed: float | None = None
+    downloaded: float | None = None
+    saved: Saved | None = None
+    warnings: tuple[str, ...] = ()
+    follower: Follower | None = None
+    watch: Watch | None = None
+    is_told: bool = False
+
+    def __post_init__(self) -> None:
+        self.began = self.monotonic()
+
+    def processing_ended(self) -> None:
+        """Note that the server is done."""
+        self.processed = self.monotonic()
+
+    def downloading_ended(self, saved: Saved) -> None:
+        """Note that the archive lies where it should."""
+        self.downloaded = self.monotonic()
+        self.saved = saved
+
+    def result(self, outcome: Outcome, exit_code: int, error: ErrorDetails | None = None) -> Result:
+        """Return the line that ends the job, or the command where there is none; it is told once."""
+        self.is_told = True
+        saved = self.saved
+        now = self.monotonic()
+        begun_download = self.processed if self.processed is not None else self.began
+        return Result(
+            job_id=self.job_id,
+            project_id=self.project_id,
+            outcome=outcome,
+            exit_code=exit_code,
+            error=error,
+            file=printable(str(saved.path)) if saved and saved.path else None,
+            bytes=saved.bytes if saved else None,
+            sha256=saved.sha256 if saved else None,
+            verified=saved.verified if saved else None,
+            warnings=self.warnings,
+            seconds=Seconds(
+                processing=None if self.processed is None else round(self.processed - self.began, 3),
+                downloading=None if self.downloaded is None else round(self.downloaded - begun_download, 3),
+                total=round(now - self.began, 3),
+            ),
+            stats=self._stats(),
+        )
+
+    def _stats(self) -> Stats:
+        resumed_from = self.saved.resumed_from if self.saved else None
+        if self.follower is None or self.watch is None:
+            return Stats(resumed_from=resumed_from)
+        return Stats(
+            events=self.watch.events,
+            duplicates=self.watch.sequencer.duplicates,
+            reconnects=self.follower.reconnects,
+            polls=self.follower.polls,
+            resumed_from=resumed_from,
+        )
+
+
+def error_of(job: Job) -> ExportctlError | None:
+    """Return the error that a job's end is, None for a completed one."""
+    match job.end:
+        case Failed(error=error, code=code, hint=hint, retryable=retryable):
+            first = error.strip().split("\n", 1)[0]
+            return ExportFailed(
+                f"the export failed on the server: {first}",
+                hint=hint or ("the same command may succeed now" if retryable else None),
+                code=code,
+            )
+        case Cancelled(cancelled_by=who):
+            return CancelledElsewhere(f"the export was cancelled{f' by {who}' if who else ''}")
+        case Completed() | None:
+            return None
+
+
+def details(error: ExportctlError) -> ErrorDetails:
+    """Return the error as a line's own part."""
+    return ErrorDetails(code=error.code, message=printable(error.message), hint=error.hint and printable(error.hint))
+
+
+def signal_status(number: signal.Signals) -> int:
+    """Return the exit status of a command that a signal ended."""
+    return 128 + number
+
+
+def printable(text: str) -> str:
+    """Return `text` as it may stand in UTF-8: a path's bytes that are none are replaced."""
+    return text.encode("utf-8", "replace").decode()

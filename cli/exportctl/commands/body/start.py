@@ -1,0 +1,45 @@
+"""Start an export and leave: `PROJECT/JOB` on standard output, or the lines up to `export:started`."""
+
+import uuid
+
+from exportctl.commands.body.content import wire_options
+from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.target import Settings, reached, server_settings
+from exportctl.commands.options import Connection, Content, Shared
+from exportctl.model.errors import Usage
+from exportctl.model.lines import ExportStarted, Log, Outcome
+
+
+def start(target: str, *, shared: Shared, connection: Connection, content: Content) -> int:
+    """Start the export; return the exit status."""
+
+    def settings() -> Settings:
+        if content.embedded:
+            raise Usage(
+                "a job of the embedded server cannot outlive its command",
+                hint="exportctl serve FOLDER",
+                code="NO_SERVER",
+            )
+        return server_settings(connection, "start")
+
+    return conduct("start", shared, settings, lambda session, found: _start(session, found, target, content))
+
+
+async def _start(session: Session, settings: Settings, target: str, content: Content) -> int:
+    options = wire_options(content)
+    async with reached(settings, session.correlation_id) as api:
+        project = await api.find_project(target)
+        session.report.project_id = project.id
+        if content.dry_run:
+            session.tell(
+                Log(project_id=project.id, level="info", code="dry-run", message=f"{project.title} can be exported")
+            )
+            session.tell(session.report.result(Outcome.OK, 0))
+            return 0
+        session.on_signal = lambda _: None  # the answer names the job: without it nobody could cancel it
+        job_id = await api.start(project.id, options, name=project.title, key=str(uuid.uuid4()))
+        session.report.job_id = job_id
+        session.tell(ExportStarted(job_id=job_id, project_id=project.id, options=options, project_name=project.title))
+        session.say(f"{project.id}/{job_id}")
+        session.tell(session.report.result(Outcome.OK, 0))
+        return 0

@@ -1,0 +1,111 @@
+"""Which server a command speaks to: the configured one, or the embedded one on this machine."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from exportctl.client.api import Api
+from exportctl.client.embedded import Embedded, embedded_server
+from exportctl.client.http import Server, open_client, parse_url
+from exportctl.commands.options import Connection
+from exportctl.config import Profile, load_profile, state_folder
+from exportctl.model.errors import Usage
+
+SAMPLE: Final = "sample"
+SAMPLE_IMAGES: Final = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A connection's options with the profile's words filled in; `server` None means the embedded one."""
+
+    server: str | None
+    token: str | None
+    ca_bundle: str | None
+    insecure: bool
+
+
+def settings_of(connection: Connection, *, embedded: bool = False) -> Settings:
+    """Return what option, environment and profile say together. Raises `Usage`."""
+    profile = load_profile(connection.profile)
+    server = None if embedded else connection.server or profile.server
+    return Settings(
+        server=None if server is None else parse_url(server),
+        token=_token(connection, profile),
+        ca_bundle=connection.ca_bundle or profile.ca_bundle,
+        insecure=connection.insecure,
+    )
+
+
+def server_settings(connection: Connection, command: str) -> Settings:
+    """Return the settings of a command that needs a real server; raise `Usage` where none is configured."""
+    settings = settings_of(connection)
+    if settings.server is None:
+        raise Usage(
+            f"{command} needs a server: no --server, EXPORTCTL_SERVER or profile names one",
+            hint="exportctl serve FOLDER runs one on this machine",
+            code="NO_SERVER",
+        )
+    return settings
+
+
+@asynccontextmanager
+async def reached(settings: Settings, correlation_id: str) -> AsyncIterator[Api]:
+    """Open the API of the configured server."""
+    if settings.server is None:
+        raise AssertionError("a command that reaches a server has checked that there is one")
+    server = Server(
+        url=settings.server,
+        correlation_id=correlation_id,
+        token=settings.token,
+        ca_bundle=settings.ca_bundle,
+        insecure=settings.insecure,
+    )
+    async with open_client(server) as http:
+        yield Api(http=http, server=server)
+
+
+@asynccontextmanager
+async def embedded(project: Mapping[str, object], correlation_id: str) -> AsyncIterator[tuple[Api, Embedded]]:
+    """Start the embedded server on one project (see `embedded_project`) and open its API."""
+    state = state_folder()
+    async with embedded_server(project, home=None if state is None else state / "embedded") as child:
+        server = Server(url=child.url, correlation_id=correlation_id, token=child.token)
+        async with open_client(server) as http:
+            yield Api(http=http, server=server), child
+
+
+def embedded_project(target: str, *, sample_size: int | None) -> dict[str, object]:
+    """Return the embedded server's word for `target`; raise `Usage` where it is no folder."""
+    if target == SAMPLE:
+        return {"title": SAMPLE, "sample": SAMPLE_IMAGES if sample_size is None else sample_size}
+    if sample_size is not None:
+        raise Usage("--sample-size is for the sample", hint="exportctl run sample --sample-size 100")
+    folder = Path(target)
+    if not folder.exists():
+        raise Usage(
+            f"no such folder: {target}",
+            hint="a folder of images, the word sample, or with --server URL a project there",
+            code="NO_SUCH_FOLDER",
+        )
+    if not folder.is_dir():
+        raise Usage(f"{target} is no folder", hint="name the folder of the images", code="NOT_A_FOLDER")
+    folder = folder.resolve()
+    return {"title": folder.name or "export", "folder": str(folder)}
+
+
+def _token(connection: Connection, profile: Profile) -> str | None:
+    if connection.token:
+        return connection.token
+    path = connection.token_file or (None if profile.token else profile.token_file)
+    if path is None:
+        return profile.token
+    try:
+        token = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"--token-file {path}: {getattr(error, 'strerror', None) or 'no text'}") from error
+    if not token or not token.isascii() or any(letter.isspace() for letter in token):
+        raise Usage(f"--token-file {path} holds no token", hint="one line, without spaces")
+    return token

@@ -1,0 +1,27 @@
+"""`exportctl start TARGET`: start an export and leave."""
+
+from typing import Annotated
+
+import typer
+
+from exportctl.commands.options import Connection, Content, Shared, flattened
+
+
+@flattened
+def command(
+    *,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A project on the server: its id or exact title.")],
+    content: Content,
+    shared: Shared,
+    connection: Connection,
+) -> int:
+    """Start an export and print PROJECT/JOB; the job goes on by itself.
+
+    Examples:
+      exportctl start nuclei --server https://export.example.org
+
+      exportctl follow "$(exportctl start nuclei)"
+    """
+    from exportctl.commands.body.start import start  # noqa: PLC0415 - the body is heavy, the declaration is not
+
+    return start(target, shared=shared, connection=connection, content=content)
