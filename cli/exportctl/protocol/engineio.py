@@ -24,6 +24,7 @@ _BASE64: Final = "b"
 _LONGEST_SID: Final = 256
 _LONGEST_WAIT_MS: Final = 2**31 - 1  # the longest timer that the reference server can be set to
 _MOST_UPGRADES: Final = 16
+_MOST_PACKETS: Final = 16  # python-engineio refuses a body of more, and ends the session
 
 
 class PacketType(IntEnum):
@@ -99,14 +100,15 @@ def encode_payload(frames: Sequence[str | bytes]) -> str:
 def encode_payloads(frames: Iterable[str | bytes], *, max_payload: int | None) -> list[str]:
     """Join encoded packets into as few bodies as fit into `max_payload` bytes each, in order ("HTTP long-polling").
 
-    A frame that is too large by itself gets a body of its own.
+    No body has more than 16 packets. A frame that is too large by itself gets a body of its own.
     """
     bodies: list[str] = []
     parts: list[str] = []
     size = 0
     for part in map(_part, frames):
         weight = len(part.encode()) + len(SEPARATOR)
-        if parts and max_payload is not None and size + weight - len(SEPARATOR) > max_payload:
+        is_full = max_payload is not None and size + weight - len(SEPARATOR) > max_payload
+        if parts and (is_full or len(parts) == _MOST_PACKETS):
             bodies.append(SEPARATOR.join(parts))
             parts, size = [], 0
         parts.append(part)
