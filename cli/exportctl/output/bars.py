@@ -18,6 +18,7 @@ from exportctl.model.lines import ConnectionChanged, ExportCancelled, ExportFail
 from exportctl.output import ending, rows
 from exportctl.output.layout import Frame, fit
 from exportctl.output.pace import should_draw
+from exportctl.output.remarks import Remarks
 from exportctl.output.terminal import USUAL_SIZE, Terminal
 from exportctl.output.views import JobView, Views
 
@@ -91,7 +92,7 @@ class BarsSink:
         self._messages: list[str] = []
         self._messages_lost = 0
         self._connection = "connected"
-        self._remarks: set[tuple[str, str]] = set()
+        self._remarks = Remarks()
 
     def take(self, numbered: Numbered) -> None:
         """Take one line into what the next drawing shows."""
@@ -137,6 +138,7 @@ class BarsSink:
     def close(self) -> None:
         """Draw every job's last state, below it what it left, and give the bars up."""
         self._erase()
+        self._messages_lost += self._remarks.lost
         self._print_messages()
         for view in self._views.by_id.values():
             self._leave(view)
@@ -149,11 +151,10 @@ class BarsSink:
             case ConnectionChanged(state=state) if state != self._connection:
                 self._connection = state
                 self.say(ending.connection(line, ascii_only=ascii_only))
-            case Log(code=code, message=message) if (code, message) not in self._remarks:
-                if len(self._remarks) < _MESSAGES_KEPT:
-                    self._remarks.add((code, message))
-                prefix = "warning: " if line.level == "warning" else ""
-                self.say(f"{prefix}{ending.remark(message, ascii_only=ascii_only)}")
+            case Log():
+                words = self._remarks.words(line, ascii_only=ascii_only)
+                if words is not None:
+                    self.say(words if view is None else self._named(view, words))
             case ExportFailedLine() | ExportCancelled() if view is not None:
                 self.say(self._named(view, ending.bad_end(view, ascii_only=ascii_only)))
             case _:

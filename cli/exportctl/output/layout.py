@@ -36,11 +36,11 @@ class Frame:
 
 
 def fit(row: Row, columns: int, *, name: str = "", ascii_only: bool = False) -> Frame:
-    """Return `row` laid out for `columns`; `name` tells jobs apart where there are several."""
+    """Return `row` laid out for `columns`; `name`, safe already, tells jobs apart where there are several."""
     ellipsis = ELLIPSIS_ASCII if ascii_only else ELLIPSIS
     label = f"{row.label:<{_LABEL_COLUMNS}}"
     if name:
-        label = f"{visible(name, ascii_only=ascii_only)} {label}"
+        label = f"{name} {label}"
     if not row.has_bar:
         return Frame(
             head=_steady(shorten(f"{label} {_said(row, ascii_only=ascii_only)}", columns, ellipsis=ellipsis)),
@@ -67,7 +67,8 @@ def _chosen(words: tuple[Words, ...], room: int, *, ascii_only: bool) -> list[st
         if width_at_most(text) > left:
             if piece.least is None or left < piece.least:
                 continue
-            text = shorten_middle(text, left, ellipsis=ellipsis)
+            cut = shorten_middle if piece.is_file else shorten
+            text = cut(text, left, ellipsis=ellipsis)
         chosen[index] = text
         room = left - width_at_most(text)
     return [chosen[index] for index in sorted(chosen)]

@@ -17,6 +17,7 @@ from exportctl.model.lines import (
     ExportProgress,
     ExportStarted,
     Heartbeat,
+    Line,
     Log,
     Numbered,
     Outcome,
@@ -24,11 +25,11 @@ from exportctl.model.lines import (
 )
 from exportctl.output import ending
 from exportctl.output.pace import may_write, should_write
+from exportctl.output.remarks import Remarks
 from exportctl.output.safe import first_line, visible
 from exportctl.output.terminal import Terminal
 from exportctl.output.views import JobView, Views
 
-_REMARKS_SHOWN = 20
 _JOBS_SHOWN = 5
 _WAITING_COLUMNS = 120
 
@@ -46,8 +47,7 @@ class PlainSink:
         self._written_at: float | None = None
         self._due: dict[str | None, Callable[[], str]] = {}
         self._connection = "connected"
-        self._remarks: set[tuple[str, str]] = set()
-        self._remarks_lost = 0
+        self._remarks = Remarks()
         self._waiting_for: str | None = None
         self._stages_seen: dict[str | None, int] = {}
 
@@ -56,12 +56,11 @@ class PlainSink:
         line = numbered.line
         view = self._views.update(line)
         if isinstance(line, ExportProgress):
+            self._waiting_for = None
             if view is not None and self._entered(view, line):
-                self._announce(view, lambda: self._standing(view))
-        elif view is None:
-            self._take_jobless(numbered)
+                self._due[view.job_id] = lambda: self._standing(view)
         else:
-            self._take_of_job(numbered, view)
+            self._take_rare(line, view)
         if self._due:
             self._write_due()
 
@@ -83,8 +82,8 @@ class PlainSink:
     def close(self) -> None:
         """Say how many remarks were kept back. Ends were written as they came."""
         self._due.clear()
-        if self._remarks_lost:
-            self._write(f"and {self._remarks_lost} more remarks")
+        if self._remarks.lost:
+            self._write(f"and {self._remarks.lost} more remarks")
 
     def _entered(self, view: JobView, line: ExportProgress) -> bool:
         """Return whether a stage, or the downloading, is entered for the first time."""
@@ -97,34 +96,30 @@ class PlainSink:
         self._stages_seen[key] = seen
         return True
 
-    def _take_jobless(self, numbered: Numbered) -> None:
-        match numbered.line:
+    def _take_rare(self, line: Line, view: JobView | None) -> None:
+        match line:
             case ConnectionChanged():
-                self._take_connection(numbered.line)
+                self._take_connection(line)
             case Heartbeat(waiting_for=waiting_for):
                 self._waiting_for = waiting_for
             case Log():
-                self._take_remark(numbered.line, "")
+                words = self._remarks.words(line, ascii_only=self._ascii_only)
+                if words is not None:
+                    self._write(words, view)
+            case _ if view is not None:
+                self._take_step(line, view)
             case _:
                 pass
 
-    def _take_of_job(self, numbered: Numbered, view: JobView) -> None:
-        match numbered.line:
-            case ConnectionChanged():
-                self._take_connection(numbered.line)
-            case Heartbeat(waiting_for=waiting_for):
-                self._waiting_for = waiting_for
-            case Log():
-                self._take_remark(numbered.line, self._prefix(view))
+    def _take_step(self, line: Line, view: JobView) -> None:
+        match line:
             case ExportStarted():
-                name = visible(view.project_name or "", ascii_only=self._ascii_only)
-                self._announce(
-                    view, lambda: f"{self._prefix(view)}started {name or 'the export'} (job {view.short_id})"
-                )
+                name = visible(view.project_name or "the export", ascii_only=self._ascii_only)
+                self._due[view.job_id] = lambda: f"{self._name(view)}started {name} (job {view.short_id})"
             case ExportFailedLine() | ExportCancelled():
                 self._end(view, [ending.bad_end(view, ascii_only=self._ascii_only)])
             case Result():
-                self._take_result(numbered.line, view)
+                self._take_result(line, view)
             case _:
                 pass
 
@@ -133,44 +128,32 @@ class PlainSink:
             self._connection = line.state
             self._due[None] = lambda: ending.connection(line, ascii_only=self._ascii_only)
 
-    def _take_remark(self, line: Log, prefix: str) -> None:
-        if (line.code, line.message) in self._remarks:
-            return
-        if len(self._remarks) >= _REMARKS_SHOWN:
-            self._remarks_lost += 1
-            return
-        self._remarks.add((line.code, line.message))
-        level = "warning: " if line.level == "warning" else ""
-        self._write(f"{prefix}{level}{ending.remark(line.message, ascii_only=self._ascii_only)}")
-
     def _take_result(self, result: Result, view: JobView) -> None:
         if result.outcome is Outcome.COMPLETED:
             self._end(view, ending.summary(result, ascii_only=self._ascii_only))
         elif not isinstance(view.end, ExportFailedLine | ExportCancelled):
             self._end(view, [ending.bad_end(view, ascii_only=self._ascii_only)])
 
-    def _announce(self, view: JobView, text: Callable[[], str]) -> None:
-        self._due[view.job_id] = text
-
     def _end(self, view: JobView, lines: list[str]) -> None:
         self._due.pop(view.job_id, None)
-        self._write("\n".join(lines), prefix=self._prefix(view))
+        self._write("\n".join(lines), view)
 
     def _write_due(self) -> None:
         if self._due and may_write(self._monotonic(), self._written_at):
             subject = next(iter(self._due))
             self._write(self._due.pop(subject)())
 
-    def _write(self, text: str, *, prefix: str = "") -> None:
+    def _write(self, text: str, view: JobView | None = None) -> None:
         self._written_at = self._monotonic()
-        self._terminal.write(f"{self._now():%Y-%m-%d %H:%M:%S} {prefix}{text}\n")
+        name = "" if view is None else self._name(view)
+        self._terminal.write(f"{self._now():%Y-%m-%d %H:%M:%S} {name}{text}\n")
         self._terminal.show()
 
-    def _prefix(self, view: JobView) -> str:
+    def _name(self, view: JobView) -> str:
         return f"{view.short_id} " if len(self._views.by_id) > 1 else ""
 
     def _standing(self, view: JobView) -> str:
-        return self._prefix(view) + ending.standing(view, self._monotonic(), ascii_only=self._ascii_only)
+        return self._name(view) + ending.standing(view, self._monotonic(), ascii_only=self._ascii_only)
 
     def _how_it_stands(self) -> str:
         running = [view for view in self._views.by_id.values() if view.result is None]

@@ -25,11 +25,15 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """One piece of a row. The lowest `rank` is kept longest; `least` is how far it may be shortened in its middle."""
+    """One piece of a row. The lowest `rank` is kept longest; `least` is the columns to which it may be shortened.
+
+    The end of a file's name tells it from its neighbours, so it is cut in its middle; all else is cut at its end.
+    """
 
     text: str
     rank: int
     least: int | None = None
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ def processing(view: JobView, now: float) -> Row:
     if not over:
         words.append(_left(view.processing_left, now - view.processing_told_at))
         if view.counts is not None and view.counts.item:
-            words.append(Words(text=view.counts.item, rank=4, least=8))
+            words.append(Words(text=view.counts.item, rank=4, least=8, is_file=True))
     return Row(label=label, percent=_unfinished(view.processed), has_bar=True, words=tuple(words))
 
 
@@ -83,7 +87,7 @@ def downloading(view: JobView, now: float) -> Row:
             words.append(Words(text=amounts.rate(latest.bytes_per_second), rank=3))
         words.append(_left(latest.estimated_time_remaining, now - view.download_told_at))
         if view.ready is not None and view.ready.file_name:
-            words.append(Words(text=view.ready.file_name, rank=4, least=12))
+            words.append(Words(text=view.ready.file_name, rank=4, least=12, is_file=True))
     # All bytes can be here before they are verified and the file is in its place: whole only with the result.
     return Row(label=label, percent=_unfinished(view.downloaded), has_bar=True, words=tuple(words))
 

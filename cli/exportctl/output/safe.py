@@ -79,7 +79,7 @@ def shorten_middle(text: str, columns: int, *, ellipsis: str = ELLIPSIS) -> str:
         return text
     ellipsis = ellipsis[: max(columns, 0)]
     room = columns - len(ellipsis)
-    end = _end(text, (room + 1) // 2)
+    end = _end(text, (2 * room + 2) // 3)
     return _start(text, room - width_at_most(end)) + ellipsis + end
 
 

@@ -21,6 +21,7 @@ from exportctl.model.lines import (
     Outcome,
     Result,
 )
+from exportctl.output.safe import visible
 from exportctl.protocol.events import DOWNLOADING, StageProgress
 
 _STAGES_KEPT = 100
@@ -53,8 +54,8 @@ class JobView:
 
     @property
     def short_id(self) -> str:
-        """The first 8 characters of the job's id, as its file is named by default."""
-        return (self.job_id or "")[:8]
+        """The first 8 characters of the job's id, as its file is named by default; safe to show."""
+        return visible(self.job_id or "")[:8]
 
 
 @dataclass(slots=True, kw_only=True)
