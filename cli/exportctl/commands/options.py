@@ -49,6 +49,7 @@ class Shared:
             help="Give up on the whole command; the job goes on.",
         ),
     ] = None
+    no_state: Annotated[bool, typer.Option("--no-state", help="Keep and read nothing on this machine.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

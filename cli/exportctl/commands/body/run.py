@@ -94,7 +94,9 @@ async def _reach(
     described = embedded_project(asked.target, sample_size=asked.sample_size)
     title = str(described["title"])
     _check(destination, title)
-    api, child = await stack.enter_async_context(embedded(described, session.correlation_id))
+    api, child = await stack.enter_async_context(
+        embedded(described, session.correlation_id, no_state=session.shared.no_state)
+    )
     stack.enter_context(exporting.ends_with(child, session))
     return api, title
 

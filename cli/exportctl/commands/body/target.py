@@ -68,9 +68,11 @@ async def reached(settings: Settings, correlation_id: str) -> AsyncIterator[Api]
 
 
 @asynccontextmanager
-async def embedded(project: Mapping[str, object], correlation_id: str) -> AsyncIterator[tuple[Api, Embedded]]:
+async def embedded(
+    project: Mapping[str, object], correlation_id: str, *, no_state: bool
+) -> AsyncIterator[tuple[Api, Embedded]]:
     """Start the embedded server on one project (see `embedded_project`) and open its API."""
-    state = state_folder()
+    state = None if no_state else state_folder()
     async with embedded_server(project, home=None if state is None else state / "embedded") as child:
         server = Server(url=child.url, correlation_id=correlation_id, token=child.token)
         async with open_client(server) as http:

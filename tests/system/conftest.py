@@ -1,0 +1,44 @@
+"""Commands and servers for the tests, and the look at what they leave behind."""
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from system.processes import PATIENCE, Command, Served, descendants_in, until
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+@pytest.fixture
+def exportctl(tmp_path) -> Iterator[Command]:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work").mkdir()
+    command = Command(folder=tmp_path / "work", home=tmp_path / "home")
+    yield command
+    until(lambda: not descendants_in(command.home), "every process of the command to be gone", 15)
+    left = list((command.home / ".local/state/exportctl/embedded").glob("*"))
+    assert left == [], "the embedded server left files behind"
+
+
+@pytest.fixture
+def serve(exportctl) -> Iterator[Callable[..., Served]]:
+    """Run `exportctl serve` on folders; ended by SIGTERM."""
+    started: list[subprocess.Popen] = []
+
+    def start(*folders: object, token: str = "a-token-of-the-tests", **options) -> Served:
+        process = exportctl.start(
+            "serve", *folders, "--port", 0, "--token", token, "--state", exportctl.home / "served", **options
+        )
+        started.append(process)
+        url = process.stdout.readline().decode().strip()
+        assert url.startswith("http://127.0.0.1:"), process.stderr.read().decode()
+        return Served(url=url, token=token, process=process)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)

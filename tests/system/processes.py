@@ -1,0 +1,106 @@
+"""The real command as a process, in a home of its own."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+import pytest
+
+PATIENCE = 60.0
+"""Seconds after which a condition that did not come true is a failure; none of the tests waits for time itself."""
+SHARED = Path(__file__).parents[2].parent / "shared"
+
+
+def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> object:
+    """Wait until `condition` is truthy and return it."""
+    deadline = time.monotonic() + patience
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {patience:.0f} s in vain for: {what}")
+        time.sleep(0.01)
+    return value
+
+
+@dataclass(kw_only=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def lines(self) -> list[dict]:
+        """The NDJSON lines of standard output; every one must parse."""
+        assert self.stdout.endswith(b"\n"), self.stdout
+        return [orjson.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def result(self) -> dict:
+        """The one `result` line, which is the last."""
+        lines = self.lines
+        assert [line["event"] for line in lines].count("result") == 1, lines
+        assert lines[-1]["event"] == "result"
+        return lines[-1]
+
+
+@dataclass(kw_only=True)
+class Command:
+    """Starts `exportctl` in a folder and home of its own."""
+
+    folder: Path
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, *arguments: object, **options) -> subprocess.Popen:
+        """Start the command; standard output and error are pipes unless said otherwise."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+        return subprocess.Popen(
+            [sys.executable, "-m", "exportctl", *map(str, arguments)],
+            cwd=self.folder,
+            env={"HOME": str(self.home), "PATH": os.environ["PATH"], **self.environment},
+            **options,
+        )
+
+    def run(self, *arguments: object, **options) -> Ended:
+        """Run the command to its end."""
+        with self.start(*arguments, **options) as process:
+            stdout, stderr = process.communicate(timeout=PATIENCE * 2)
+        return Ended(status=process.returncode, stdout=stdout or b"", stderr=(stderr or b"").decode())
+
+
+def descendants_in(home: Path) -> list[int]:
+    """Return the processes whose environment has this home: children and workers, orphans too."""
+    wanted = f"HOME={home}\0".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if wanted in (entry / "environ").read_bytes() and (entry / "stat").read_text().split(") ")[1][0] != "Z":
+                    found.append(int(entry.name))
+    return found
+
+
+@dataclass(kw_only=True)
+class Served:
+    """A server of its own process."""
+
+    url: str
+    token: str
+    process: subprocess.Popen
+
+    @property
+    def options(self) -> list[str]:
+        """The options that reach it."""
+        return ["--server", self.url, "--token", self.token]
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that this one started itself."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
