@@ -410,6 +410,15 @@ def test_frames_under_way_when_we_disconnect_are_ignored():
     assert connection.data_to_send() == ["41", "1"]
 
 
+def test_events_under_way_when_we_disconnect_or_the_peer_broke_the_protocol_are_ignored():
+    ended, broken = connected(), connected()
+    ended.disconnect()
+    with pytest.raises(MalformedPacketError):
+        broken.receive_text("42[")
+    for connection in (ended, broken):
+        assert connection.receive_text('42["n"]') == [Ignored(reason="a frame behind the close")]
+
+
 @pytest.mark.parametrize("maker", [opening, connecting, connected, left])
 def test_the_end_of_the_transport_closes_once(maker):
     connection = maker()

@@ -142,6 +142,12 @@ def test_any_attachments_make_a_packet_or_are_the_peers_error(value, many):
     assert isinstance(packet, Event)
 
 
+@pytest.mark.parametrize("number", [2, -1, True, 0.0, "0", None])
+def test_a_placeholder_without_its_attachment_is_refused(number):
+    with pytest.raises(MalformedPacketError, match="placeholder"):
+        put_together([f"52-{json.dumps(['name', {'_placeholder': True, 'num': number}])}", b"x", b"y"])
+
+
 def test_only_a_true_placeholder_is_one():
     truthy = [{"_placeholder": 1, "num": 0}, {"_placeholder": "true", "num": 0}, {"num": 0}]
     packet = put_together([f"51-{json.dumps(['name', *truthy])}", b"x"])
@@ -193,6 +199,8 @@ def test_a_placeholder_is_found_at_any_depth_and_as_often_as_it_stands_there():
         ('0"sid"', MalformedPacketError),
         ("4[]", MalformedPacketError),
         ("1{", MalformedPacketError),
+        ('2٣["foo"]', MalformedPacketError),
+        ('5٣-["foo"]', MalformedPacketError),
         ('511-["foo"]', LimitExceededError),
         (f'2{2**53}["foo"]', LimitExceededError),
         ('2["foo",' + "[" * 200 + "]" * 200 + "]", LimitExceededError),
@@ -260,7 +268,7 @@ def test_the_error_for_bad_json_does_not_hold_the_text():
     with pytest.raises(MalformedPacketError) as caught:
         jsontext.read('{"token":"hush-hush",}')
     assert "hush" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__, "a traceback would print the parser's error, which holds the text"
 
 
 def cycle():
