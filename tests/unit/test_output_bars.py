@@ -295,7 +295,7 @@ def test_a_flood_of_messages_is_cut_and_counted(open_bench):
 @pytest.mark.parametrize(("columns", "lines"), [(24, 24), (200, 50), (60, 10)])
 def test_the_drawing_after_a_resize_is_right(open_bench, columns, lines):
     bench = open_bench(80, 24)
-    bench.draw(progress(41.5))
+    bench.draw(progress(41.5), download(20.0, 10_000_000))
     bench.screen.resize(columns, lines)
     resized = bench.draw(progress(42.5), download(25.5, 12_300_000))
     fresh = open_bench(columns, lines)
@@ -401,7 +401,11 @@ def test_a_terminal_that_went_away_ends_the_showing_and_nothing_else(open_bench,
     def gone(_):
         raise OSError(5, "Input/output error")
 
+    def gone_too():
+        raise OSError(9, "Bad file descriptor")
+
     monkeypatch.setattr(bench.screen, "write", gone)
+    monkeypatch.setattr(bench.screen, "fileno", gone_too)
     bench.draw(progress(50.0))
     bench.sink.close()
 

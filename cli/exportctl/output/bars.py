@@ -68,7 +68,8 @@ class Bar(Tqdm):
         """The fields of the drawing: tqdm's, and the frame for the width of this moment."""
         fields = super().format_dict
         row, name = self._row()
-        frame: Frame = fit(row, fields["ncols"], name=name, ascii_only=self._terminal.ascii_only)
+        columns = fields["ncols"] or USUAL_SIZE[0] - 1  # None once the terminal went away
+        frame: Frame = fit(row, columns, name=name, ascii_only=self._terminal.ascii_only)
         fields.update(n=row.percent or 0.0, head=frame.head, cells=frame.cells, tail=frame.tail)
         return fields
 
