@@ -5,6 +5,7 @@ seconds, `now()` a UTC time.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -61,8 +62,9 @@ class Stream:
 
     def close(self) -> None:
         """Let every sink draw its last state."""
-        for sink in self.sinks:
-            sink.close()
+        with ExitStack() as every:  # one that cannot does not keep the others from it
+            for sink in reversed(self.sinks):
+                every.callback(sink.close)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -14,7 +14,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -93,9 +93,12 @@ class Session:
         """Run the body; return the exit status after the last line was told."""
         loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
-        for number in _SIGNALS:
+        numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in numbers:
             loop.add_signal_handler(number, self._take_signal, number)
         loop.add_signal_handler(signal.SIGUSR1, self._show_standing)
+        if self.caught is not None:
+            self.leave()
         ticker = asyncio.create_task(self._tick())
         try:
             async with asyncio.timeout(self.shared.timeout):
@@ -104,8 +107,18 @@ class Session:
             return self._end(_leaf(error))
         finally:
             ticker.cancel()
-            for number in (*_SIGNALS, signal.SIGUSR1):
+            for number in (*numbers, signal.SIGUSR1):
                 loop.remove_signal_handler(number)
+
+    def catch_signals(self) -> None:
+        """Note a signal that comes before the loop runs; what is ignored (nohup, a shell's background) stays so."""
+
+        def note(number: int, _frame: object) -> None:
+            self.caught = self.caught or signal.Signals(number)
+
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, note)
 
     def _take_signal(self, number: signal.Signals) -> None:
         is_first = self.caught is None
@@ -194,13 +207,16 @@ def conduct(
     shared: Shared,
     settings: Callable[[], Settings],
     body: Callable[[Session, Settings], Awaitable[int]],
+    *,
+    has_progress: bool = True,
 ) -> int:
     """Run a command from its first line to its last; return its exit status.
 
-    `settings` may raise what is wrong with the configuration: `hello` is told all the same.
+    `settings` may raise what is wrong with the configuration: `hello` is told all the same. `has_progress`: whether the
+    command is one that goes on long enough for progress to be shown.
     """
     try:
-        sinks = _sinks(shared)
+        sinks = _sinks(shared if has_progress else replace(shared, progress="none"))
     except ExportctlError as error:
         return refuse(command, error, ndjson=shared.ndjson)
     stream = _stream(sinks)
@@ -212,10 +228,16 @@ def conduct(
         progress=sinks.progress,
         reports=[Report(monotonic=time.monotonic)],
     )
+    session.catch_signals()
     try:
         status = _conduct(session, settings, body)
     except BrokenPipeError:
         session.caught, status = signal.SIGPIPE, signal_status(signal.SIGPIPE)
+    except (
+        ExportctlError
+    ) as error:  # standard output or the events file takes no more: the end could not be told either
+        session.errors.append(error)
+        status = error.exit_status
     stream.close()
     for problem in session.errors:
         _show(problem)

@@ -22,7 +22,13 @@ def start(target: str, *, shared: Shared, connection: Connection, content: Conte
             )
         return server_settings(connection, "start")
 
-    return conduct("start", shared, settings, lambda session, found: _start(session, found, target, content))
+    return conduct(
+        "start",
+        shared,
+        settings,
+        lambda session, found: _start(session, found, target, content),
+        has_progress=False,
+    )
 
 
 async def _start(session: Session, settings: Settings, target: str, content: Content) -> int:

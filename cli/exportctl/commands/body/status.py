@@ -24,7 +24,7 @@ def status(job: str, *, shared: Shared, connection: Connection) -> int:
         session.tell(session.report.result(Outcome.OK, 0))
         return 0
 
-    return conduct("status", shared, lambda: server_settings(connection, "status"), body)
+    return conduct("status", shared, lambda: server_settings(connection, "status"), body, has_progress=False)
 
 
 def job_row(seen: JobStatus) -> JobRow:
