@@ -19,7 +19,7 @@ from exportctl.model.job import Job, reduce
 from exportctl.model.lines import ConnectionChanged, Line, Log, Source
 from exportctl.protocol.dialects import dialect2, reading
 from exportctl.protocol.dialects.reading import Object
-from exportctl.protocol.events import AnyEvent, Event, Heartbeat, StatusSync, Unreadable
+from exportctl.protocol.events import AnyEvent, Event, Heartbeat, StatusSync
 from exportctl.protocol.happenings import AckReceived
 
 ACKNOWLEDGE_SECONDS: Final = 15.0
@@ -232,8 +232,6 @@ class Follower:
 
     def _take(self, event: AnyEvent, source: Source) -> None:
         """Let an event through to its job, in order."""
-        if isinstance(event, Unreadable):
-            return
         watch = self._watches.get(event.job_id)
         if watch is None or watch.ended.done():
             return

@@ -132,9 +132,14 @@ class Heartbeat(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
-    """An event whose name or data this client does not know. Never an error: servers grow."""
+class Unreadable(Event):
+    """An event whose name or data this client does not know. Never an error: servers grow.
 
+    One with a number still is the event of that number: what lies behind it must not wait for it. `job_id` is empty
+    where it names no job.
+    """
+
+    job_id: str = ""
     name: str
     reason: str
 
