@@ -24,14 +24,14 @@ from exportctl.protocol.events import (
 
 def decode(name: str, data: object) -> AnyEvent:
     """Return the event that `name` and `data` tell; `Unreadable` for what protocol 2 does not know."""
-    reader = _READERS.get(name)
-    if reader is None:
-        return Unreadable(name=name, reason="unknown event")
     if not isinstance(data, dict):
         return Unreadable(name=name, reason="its data is no object")
     job_id = data.get("jobId")
     if not isinstance(job_id, str) or not job_id:
         return Unreadable(name=name, reason="it names no job")
+    reader = _READERS.get(name)
+    if reader is None:
+        return Unreadable(**_envelope(job_id, data), name=name, reason="unknown event")
     return reader(job_id, data)
 
 
@@ -48,7 +48,7 @@ def _envelope(job_id: str, data: Object) -> _Envelope:
         "job_id": job_id,
         "project_id": reading.text(data, "projectId"),
         "seq": reading.integer(data, "seq"),
-        "timestamp": reading.text(data, "timestamp"),
+        "timestamp": reading.moment(data, "timestamp"),
         "correlation_id": reading.text(data, "correlationId"),
     }
 
@@ -93,7 +93,7 @@ def stage_progress(data: Object) -> StageProgress | None:
 def _phase_changed(job_id: str, data: Object) -> AnyEvent:
     to_phase = reading.text(data, "toPhase")
     if to_phase is None:
-        return Unreadable(name="export:phase-changed", reason="it names no phase")
+        return Unreadable(**_envelope(job_id, data), name="export:phase-changed", reason="it names no phase")
     return PhaseChanged(
         **_envelope(job_id, data),
         from_phase=reading.text(data, "fromPhase"),
@@ -152,7 +152,7 @@ def _status_sync(job_id: str, data: Object) -> AnyEvent:
     return StatusSync(
         job_id=job_id,
         project_id=reading.text(data, "projectId"),
-        timestamp=reading.text(data, "timestamp"),
+        timestamp=reading.moment(data, "timestamp"),
         status=reading.text(data, "status") or "unknown",
         phase=reading.text(data, "phase"),
         stage=reading.text(data, "stage"),
@@ -164,7 +164,7 @@ def _status_sync(job_id: str, data: Object) -> AnyEvent:
 
 def _heartbeat(job_id: str, data: Object) -> AnyEvent:
     return Heartbeat(
-        job_id=job_id, timestamp=reading.text(data, "timestamp"), last_seq=reading.integer(data, "lastSeq") or 0
+        job_id=job_id, timestamp=reading.moment(data, "timestamp"), last_seq=reading.integer(data, "lastSeq") or 0
     )
 
 

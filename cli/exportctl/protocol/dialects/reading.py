@@ -5,9 +5,18 @@ value reads as None, so that what a dialect cannot do without (`jobId`) is misse
 """
 
 import math
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
 
 Object = Mapping[str, object]
+
+MOST: Final = 2**53 - 1
+"""The largest whole number that every JSON reader keeps exactly (RFC 8259, section 6); no size or count is beyond it."""
+_MOMENT: Final = re.compile(
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
+)
 
 
 def text(source: Object, key: str) -> str | None:
@@ -19,7 +28,7 @@ def text(source: Object, key: str) -> str | None:
 def integer(source: Object, key: str) -> int | None:
     """Return the whole, not negative number at `key`."""
     value = source.get(key)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST:
         return value
     return None
 
@@ -27,15 +36,31 @@ def integer(source: Object, key: str) -> int | None:
 def number(source: Object, key: str) -> float | None:
     """Return the finite number at `key`."""
     value = source.get(key)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return float(value) if -MOST <= value <= MOST else None
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def percent(source: Object, key: str) -> float | None:
     """Return the number at `key`, held between 0 and 100."""
     value = number(source, key)
     return None if value is None else min(100.0, max(0.0, value))
+
+
+def moment(source: Object, key: str) -> str | None:
+    """Return the time at `key` in RFC 3339, UTC, with milliseconds; another zone or precision is turned into that."""
+    value = text(source, key)
+    if value is None or _MOMENT.fullmatch(value):
+        return value
+    try:
+        parsed = datetime.fromisoformat(value)
+        if parsed.tzinfo is None:
+            return None
+        return parsed.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    except (ValueError, OverflowError):
+        return None
 
 
 def flag(source: Object, key: str) -> bool | None:
