@@ -1,0 +1,28 @@
+"""What holds for every test: a failure can be repeated, and nothing is left running."""
+
+import asyncio
+import inspect
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("exportctl", print_blob=True, deadline=None)  # a busy machine is no failure
+settings.load_profile("exportctl")
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_task(request):
+    """Fail the test that leaves an asyncio task behind. Set up first, so that it looks when all else is gone."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("_tasks_of_the_loop")
+
+
+@pytest.fixture
+async def _tasks_of_the_loop():
+    before = asyncio.all_tasks()
+    yield
+    left = [task for task in asyncio.all_tasks() - before - {asyncio.current_task()} if not task.done()]
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    assert not left, f"these tasks were left running: {left}"
