@@ -4,11 +4,12 @@ import math
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from exportctl.protocol import events
 from exportctl.protocol.dialects import dialect2, reading
 from exportctl.protocol.events import StageProgress, Unreadable
-from hypothesis import given
-from hypothesis import strategies as st
 
 NAMES = sorted(dialect2._READERS)
 KEYS = [

@@ -5,6 +5,7 @@ import inspect
 from typing import get_args
 
 import pytest
+
 from exportctl.protocol import events
 from exportctl.protocol.dialects import dialect2
 

@@ -3,6 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
 from exportctl.model.job import Job, reduce
 from exportctl.model.lines import ExportProgress, ExportStatusSync, Source
 from exportctl.protocol.events import (
@@ -19,8 +22,6 @@ from exportctl.protocol.events import (
     StatusSync,
     Unreadable,
 )
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 JOB = "job-1"
 PERCENT = st.none() | st.floats(0, 100)

@@ -13,7 +13,7 @@ from typing import Final
 Object = Mapping[str, object]
 
 MOST: Final = 2**53 - 1
-"""The largest whole number that every JSON reader keeps exactly (RFC 8259, section 6); no size or count is beyond it."""
+"""The largest whole number that every reader of JSON keeps exactly (RFC 8259, section 6); no size is beyond it."""
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 )
