@@ -6,16 +6,20 @@ first, alone; `steps` then says what is to be done, and `readme_task` comes last
 Importing this module loads no image library: each task imports what it needs, in the worker.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from exportctl.server.export.options import ExportOptions
 
 STAGES = ("images", "visualizations", "annotations", "metrics", "compression")
 SLICE = 32
 """Images of one annotation or metrics task: worth a trip to a worker, few enough for progress to be seen."""
+
+_TRAVELS = 1 << 18
 
 
 class ProjectError(Exception):
@@ -104,7 +108,8 @@ def plan_export(folder: str, plan_file: str, options: ExportOptions) -> Plan:
 def stage_totals(plan: Plan, options: ExportOptions) -> dict[str, int]:
     """Count the images each stage will have worked through when all of `steps` are done.
 
-    A stage without work is absent. A slice counts once for each format, so two annotation formats make twice the images.
+    A stage without work is absent. A slice counts once for each format, so two annotation formats make twice the
+    images.
     """
     totals: dict[str, int] = {}
     if options.images:
@@ -172,36 +177,130 @@ def _slices(plan: Plan, options: ExportOptions, parts: str) -> Iterator[tuple[St
 
 def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Outcome:
     """Hand on the original bytes of one image, and draw its overlay into `parts`."""
-    raise NotImplementedError
+    from exportctl.server.export import overlay, pixels, planfile  # noqa: PLC0415 - OpenCV belongs to the worker
+
+    seconds: dict[str, float] = {}
+    image = planfile.read_image(plan.file, index)
+    source = os.path.join(plan.folder, image.path)  # noqa: PTH118 - a path that need not be UTF-8
+    entries = []
+    warnings = []
+    if options.images:
+        with _timed(seconds, "images"):
+            if os.access(source, os.R_OK):
+                entries.append(Entry(name=f"images/{image.original}", file=source))
+            elif not image.header.problem:
+                warnings.append(f"{image.title} cannot be read any more and is not in the export")
+    if options.visualizations and not image.header.problem:
+        with _timed(seconds, "visualizations"):
+            try:
+                picture = pixels.decode(source, image.header)
+            except pixels.PixelsError as error:
+                copied = "; its bytes are exported as they are, without an overlay" if options.images else ""
+                warnings.append(f"{image.title} {error}{copied}")
+            else:
+                overlay.draw(picture, image.annotations, options.style)
+                path = _part(parts, f"overlay-{index}.png")
+                overlay.save_png(picture, path)
+                entries.append(Entry(name=f"visualizations/{image.stem}.png", file=path, owned=True))
+    return Outcome(entries=tuple(entries), warnings=tuple(warnings), item=image.title, seconds=seconds)
 
 
 def annotation_task(  # noqa: PLR0917 - the arguments of a task travel as a tuple
     plan: Plan, name: str, start: int, stop: int, options: ExportOptions, parts: str
 ) -> Outcome:
     """Write the labels of the images start..stop-1 in the format `name`, `yolo` or `json`."""
-    raise NotImplementedError
+    from exportctl.server.export import annotations, planfile  # noqa: PLC0415 - numpy belongs to the worker
+
+    seconds: dict[str, float] = {}
+    entries = []
+    warnings = []
+    item = ""
+    with _timed(seconds, "annotations"):
+        categories = planfile.read_categories(plan.file)
+        if name == "yolo" and start == 0:
+            entries.append(
+                Entry(name="annotations/yolo/data.yaml", data=annotations.yolo_dataset(categories), deflate=True)
+            )
+        for image in planfile.read_images(plan.file, start, stop):
+            item = image.title
+            if name == "yolo":
+                entry_name, data = f"annotations/yolo/labels/{image.stem}.txt", annotations.yolo_labels(image)
+                if image.annotations and not data:
+                    warnings.append(f"{item}: the size of the image is not known, so it has no YOLO labels")
+            else:
+                entry_name, data = (
+                    f"annotations/json/{image.stem}.json",
+                    annotations.json_annotations(image, categories),
+                )
+            entries.append(_text_entry(entry_name, data, _part(parts, f"{name}-{image.index}")))
+    return Outcome(entries=tuple(entries), warnings=tuple(warnings), item=item, seconds=seconds)
 
 
-def coco_task(plan: Plan, options: ExportOptions, parts: str) -> Outcome:
+def coco_task(plan: Plan, options: ExportOptions, parts: str) -> Outcome:  # noqa: ARG001 - all tasks are called alike
     """Write the whole COCO file, image by image."""
-    raise NotImplementedError
+    from exportctl.server.export import annotations  # noqa: PLC0415 - numpy belongs to the worker
+
+    seconds: dict[str, float] = {}
+    path = _part(parts, "coco.json")
+    with _timed(seconds, "annotations"):
+        annotations.write_coco(plan.file, plan.count, path)
+    entry = Entry(name="annotations/coco/annotations.json", file=path, owned=True, deflate=True)
+    return Outcome(entries=(entry,), seconds=seconds)
 
 
 def metrics_task(plan: Plan, start: int, stop: int, options: ExportOptions, parts: str) -> Outcome:
     """Measure the polygons of the images start..stop-1 and lay the rows aside for the tables."""
-    raise NotImplementedError
+    from exportctl.server.export import tables  # noqa: PLC0415 - numpy belongs to the worker
+
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "metrics"):
+        item = tables.spool_rows(plan.file, start, stop, options.scale, _part(parts, f"rows-{start}.jsonl"))
+    return Outcome(item=item, seconds=seconds)
 
 
 def table_task(plan: Plan, name: str, options: ExportOptions, parts: str) -> Outcome:
     """Write one table, `excel`, `csv` or `json`, from the rows of all slices."""
-    raise NotImplementedError
+    from exportctl.server.export import tables  # noqa: PLC0415 - XlsxWriter belongs to the worker
+
+    seconds: dict[str, float] = {}
+    write, extension = {
+        "excel": (tables.write_excel, "xlsx"),
+        "csv": (tables.write_csv, "csv"),
+        "json": (tables.write_json, "json"),
+    }[name]
+    path = _part(parts, f"metrics.{extension}")
+    with _timed(seconds, "metrics"):
+        rows = tables.read_rows([_part(parts, f"rows-{start}.jsonl") for start in range(0, plan.count, SLICE)])
+        write(rows, options.scale, path)
+    # An Excel file is a ZIP already.
+    entry = Entry(name=f"metrics/metrics.{extension}", file=path, owned=True, deflate=name != "excel")
+    return Outcome(entries=(entry,), seconds=seconds)
 
 
 def readme_task(
     plan: Plan, options: ExportOptions, project_name: str, warnings: tuple[str, ...], parts: str
 ) -> Outcome:
     """Write README.md of the archive; `warnings` are all of the job's, the plan's included."""
-    raise NotImplementedError
+    from exportctl.server.export import planfile, readme  # noqa: PLC0415 - numpy belongs to the worker
+
+    categories = planfile.read_categories(plan.file)
+    text = readme.readme(project_name, plan.count, plan.polygons, categories, options, warnings)
+    return Outcome(entries=(_text_entry("README.md", text.encode("utf-8", "replace"), _part(parts, "README.md")),))
+
+
+def _part(parts: str, name: str) -> str:
+    """Return the path of a file of the job; a task that runs again writes the same one."""
+    return os.path.join(parts, name)  # noqa: PTH118 - paths are plain texts in tasks
+
+
+def _text_entry(name: str, data: bytes, path: str) -> Entry:
+    """Make an entry of a text: a small one travels with the outcome, a large one waits in a file."""
+    if len(data) <= _TRAVELS:
+        return Entry(name=name, data=data, deflate=True)
+    aside = Path(path + ".new")
+    aside.write_bytes(data)
+    aside.replace(path)
+    return Entry(name=name, file=path, owned=True, deflate=True)
 
 
 @contextmanager

@@ -1,0 +1,71 @@
+"""A folder seen as a project: which files are its images, and which may hold polygons.
+
+The walk is in the order of names, the same every time. Hidden files, symbolic links to folders and links that lead
+outside are skipped, as is everything that is no regular file. An image is told by its extension here and by its
+content later.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from exportctl.server.export.headers import EXTENSIONS
+
+
+@dataclass(slots=True)
+class Listing:
+    """Paths relative to the folder, with forward slashes: images, JSON files, and `data.yaml` files."""
+
+    images: list[str] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
+    class_lists: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def list_folder(folder: str) -> Listing:
+    """List a project; raises OSError when the folder itself cannot be read."""
+    listing = Listing()
+    for path in _walk(folder, listing):
+        extension = os.path.splitext(path)[1].lower()  # noqa: PTH122 - a relative text, not a place
+        if extension in EXTENSIONS:
+            listing.images.append(path)
+        elif extension == ".json":
+            listing.documents.append(path)
+        elif path.rsplit("/", maxsplit=1)[-1].lower() in {"data.yaml", "data.yml", "dataset.yaml"}:
+            listing.class_lists.append(path)
+    return listing
+
+
+def count_images(folder: str) -> int:
+    """Count the images of a project by their extensions; raises OSError when the folder cannot be read."""
+    return len(list_folder(folder).images)
+
+
+def _walk(folder: str, listing: Listing) -> Iterator[str]:
+    root = os.path.realpath(folder)
+    # A stack, not recursion: folders may be nested deeper than Python's stack.
+    stack: list[Iterator[os.DirEntry[str]]] = [iter(_entries(folder))]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+            continue
+        relative = os.path.relpath(entry.path, folder).replace(os.sep, "/")
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(iter(_entries(entry.path)))
+            elif entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                inside = os.path.commonpath([root, target]) == root
+                if inside and stat.S_ISREG(os.stat(target).st_mode):  # noqa: PTH116 - beside os.path.realpath
+                    yield relative
+            elif entry.is_file(follow_symlinks=False):
+                yield relative
+        except OSError:
+            listing.unreadable.append(relative)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)

@@ -1,0 +1,50 @@
+"""OpenCV as the workers use it: one thread, no word on standard error, pictures of up to 2^31 pixels.
+
+Import `cv2` from here only. Its pixel limit is read from the environment when it is first imported, so the
+variables are set before; its own default ends at 2^30 pixels. The pool gives the parallelism, hence one thread.
+"""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PIXEL_LIMIT = 2**31 - 1
+"""Pixels of the largest image that is drawn; a larger one is exported without an overlay."""
+
+os.environ["CV_IO_MAX_IMAGE_PIXELS"] = str(PIXEL_LIMIT)
+os.environ["CV_IO_MAX_IMAGE_WIDTH"] = os.environ["CV_IO_MAX_IMAGE_HEIGHT"] = str(2**30)
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+import cv2  # noqa: E402 - only now, see above
+
+cv2.setNumThreads(1)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# tifffile reports oddities of a file through logging, which would print them; what matters is said in our own warnings.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+logging.getLogger("tifffile").propagate = False
+
+__all__ = ["PIXEL_LIMIT", "cv2", "overheard"]
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Catch what libjpeg, libpng and libtiff print on standard error, past OpenCV's log; the list is filled at the end.
+
+    They say there, and nowhere else, that a picture was only partly decoded. A worker runs one task at a time, so the
+    descriptor can be lent.
+    """
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as paper:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        try:
+            os.dup2(paper.fileno(), 2)
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            paper.seek(0)
+            lines += paper.read(65536).decode("utf-8", "replace").splitlines()

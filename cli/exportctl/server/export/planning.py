@@ -1,0 +1,108 @@
+"""Planning an export: the folder is read once, and what the tasks need of each image goes into the plan file.
+
+Runs in a worker, before everything else. Memory holds the list of names and the COCO files, never all polygons of
+LabelMe or YOLO files; the server itself sees only the small Plan.
+"""
+
+import os
+from collections.abc import Sequence
+
+from exportctl.server.export.folder import Listing, list_folder
+from exportctl.server.export.headers import Header, read_header
+from exportctl.server.export.names import composed, entry_names
+from exportctl.server.export.options import ExportOptions
+from exportctl.server.export.planfile import PlannedImage, PlanWriter
+from exportctl.server.export.remarks import Remarks, printable, some_names
+from exportctl.server.export.repair import repaired
+from exportctl.server.export.shapes import Annotation
+from exportctl.server.export.sources import open_sources
+from exportctl.server.export.tasks import Plan, ProjectError
+
+
+def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
+    """Do the work of `plan_export`."""
+    remarks = Remarks()
+    listing = _listing(folder)
+    for path in listing.unreadable:
+        remarks.say(f"{printable(path)} cannot be read and was left out")
+    images = _selected(listing.images, options.selected)
+    sources = open_sources(folder, listing, remarks)
+    originals, stems = entry_names(images)
+    bare: list[str] = []
+    bare_count = 0
+    with PlanWriter(plan_file) as writer:
+        for name in sources.categories:
+            writer.category(name)
+        for index, path in enumerate(images):
+            title = printable(path)
+            header = read_header(os.path.join(folder, path))  # noqa: PTH118 - a path that need not be UTF-8
+            _remark(header, title, options, remarks)
+            sketches, header = sources.sketches(path, header, title, remarks)
+            annotations = tuple(
+                Annotation(category=writer.category(category), parts=parts)
+                for category, parts in repaired(sketches, header, title, remarks)
+            )
+            if not annotations:
+                bare_count += 1
+                bare += [title] if len(bare) < 3 else []  # noqa: PLR2004 - as many as are shown
+            writer.add(
+                PlannedImage(
+                    index=index,
+                    path=path,
+                    title=title,
+                    original=originals[index],
+                    stem=stems[index],
+                    header=header,
+                    first=writer.annotations + 1,
+                    annotations=annotations,
+                )
+            )
+            remarks.settle()
+    if bare_count:
+        remarks.say(f"no polygons in {bare_count} of {len(images)} images: {some_names(bare, bare_count)}")
+    return Plan(folder=folder, file=plan_file, count=len(images), polygons=writer.annotations, warnings=remarks.lines())
+
+
+def _listing(folder: str) -> Listing:
+    try:
+        listing = list_folder(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ProjectError(
+            "PROJECT_NOT_FOUND", f"there is no folder {printable(folder)}", "give the path of a folder of images"
+        ) from error
+    except OSError as error:
+        raise ProjectError(
+            "PROJECT_UNREADABLE",
+            f"the folder {printable(folder)} cannot be read ({error.strerror or 'input error'})",
+            "check its permissions",
+        ) from error
+    if not listing.images:
+        raise ProjectError(
+            "PROJECT_EMPTY",
+            f"there is no image in the folder {printable(folder)}",
+            "put PNG, JPEG, TIFF or BMP files into it, or into folders within it",
+        )
+    return listing
+
+
+def _selected(images: list[str], selected: Sequence[str]) -> list[str]:
+    if not selected:
+        return images
+    known = {composed(path): path for path in images}
+    unknown = [name for name in selected if composed(name) not in known]
+    if unknown:
+        raise ProjectError(
+            "IMAGE_NOT_FOUND",
+            f"no such image in the project: {some_names(map(printable, unknown), len(unknown))}",
+            "name images by their path relative to the project's folder",
+        )
+    wanted = {known[composed(name)] for name in selected}
+    return [path for path in images if path in wanted]
+
+
+def _remark(header: Header, title: str, options: ExportOptions, remarks: Remarks) -> None:
+    if header.problem:
+        copied = "; its bytes are exported as they are, without an overlay" if options.images else ""
+        remarks.say(f"{title} {header.problem}{copied}")
+    elif header.pages > 1:
+        remarks.say(f"{title} has more than one page; polygons, overlay and size are of the first")

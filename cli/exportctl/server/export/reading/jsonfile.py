@@ -1,0 +1,50 @@
+"""JSON from files of any origin: UTF-8 with or without a mark, UTF-16, NaN, nested without end, 200 MB.
+
+orjson reads what is right. What it refuses is tried once more with the standard library, which takes NaN and
+Infinity, as Python programs write them.
+"""
+
+import json
+from pathlib import Path
+
+import orjson
+
+_SIZE_LIMIT = 1 << 30
+_RETRY_LIMIT = 256 << 20
+
+
+class JsonFileError(Exception):
+    """The file holds no JSON that can be used; the text says why and reads on from the file's name."""
+
+
+def read_json(path: Path) -> object:
+    """Read and decode the file; raises JsonFileError."""
+    try:
+        size = path.stat().st_size
+        if size > _SIZE_LIMIT:
+            raise JsonFileError(f"is too large to be read ({size >> 20} MB, the limit is {_SIZE_LIMIT >> 20} MB)")
+        content = path.read_bytes()
+    except OSError as error:
+        raise JsonFileError(f"cannot be read ({error.strerror or 'input error'})") from error
+    if not content.strip():
+        raise JsonFileError("is empty")
+    try:
+        return orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        reason = str(error).split(": line", maxsplit=1)[0]
+        if size > _RETRY_LIMIT:
+            raise JsonFileError(f"is damaged ({reason})") from error
+    return _read_slowly(content, reason)
+
+
+def _read_slowly(content: bytes, reason: str) -> object:
+    try:
+        text = content.decode(json.detect_encoding(content)).removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+    except UnicodeDecodeError as error:
+        raise JsonFileError("is damaged (it is not UTF-8 text)") from error
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise JsonFileError("is damaged (nested too deep)") from error
+    except ValueError as error:
+        raise JsonFileError(f"is damaged ({reason})") from error
