@@ -1,4 +1,4 @@
-"""The errors as data: every kind has the exit status that the command line's page gives it, and words without secrets."""
+"""The errors as data: every kind has the exit status that the command line's page gives it, and a code of its own."""
 
 import inspect
 import re
