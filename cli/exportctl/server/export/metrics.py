@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import shapely
 
-from exportctl.server.export.shapes import Part, Ring, part_area
+from exportctl.server.export.shapes import LEAST_POINTS, Part, Ring, part_area
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def feret(hull: Ring) -> tuple[float, float, float]:
     the opposite direction. Both diameters are found among these pairs; neighbours are tried too, against rounding
     of the angles.
     """
-    if len(hull) < 3:  # noqa: PLR2004 - a hull without an area
+    if len(hull) < LEAST_POINTS:
         size = float(np.hypot(*(hull.max(axis=0) - hull.min(axis=0))))
         return size, 0.0, 0.0
     x, y = hull.T

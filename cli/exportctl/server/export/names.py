@@ -44,7 +44,7 @@ def entry_names(paths: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _distinct(wanted: Sequence[str], *, extensions: bool) -> list[str]:
-    """Number the names that are taken; names that are wanted once, and as they are, come first."""
+    """Put a number behind each name that is taken; names that are wanted once go first."""
     counts = Counter(map(folded, wanted))
     taken = {folded(name) for name in wanted if counts[folded(name)] == 1}
     result = []

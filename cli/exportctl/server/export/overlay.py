@@ -100,7 +100,7 @@ def _fixed(ring: Ring, left: int = 0, top: int = 0) -> NDArray[np.int32]:
 def _write_number(picture: Picture, text: str, part: Part, font_size: float) -> None:
     """Write white digits with a dark halo where the part is wide, smaller in small parts."""
     extent = part.outer.max(axis=0) - part.outer.min(axis=0)
-    room = min(float(extent[1]) * 0.6, float(extent[0]) * 1.2 / len(text))
+    room = min(float(extent[1]) * 0.45, float(extent[0]) * 0.8 / len(text))
     strip = _strip(text, round(max(min(font_size, room), min(font_size, _SMALLEST_NUMBER))))
     glyphs, halo = strip
     x, y = _anchor(part)

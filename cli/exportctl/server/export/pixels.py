@@ -25,6 +25,7 @@ _BLOCK = 1 << 20
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _JPEG_COMPLAINTS = ("premature end", "corrupt jpeg", "bad huffman", "invalid jpeg")
 _GREY, _COLOR, _ALPHA = 1, 3, 4
+_PLANE = 2
 
 
 class PixelsError(Exception):
@@ -66,8 +67,8 @@ def decode(path: str, header: Header) -> Picture:
 def stretch(pixels: NDArray[np.generic]) -> Picture:
     """Map the 0.1 to 99.9 percentile of the finite values on 0 to 255, all channels alike."""
     step = max(1, int((pixels.shape[0] * pixels.shape[1] / 1_000_000) ** 0.5))
-    seen = pixels[::step, ::step, ..., :_COLOR] if pixels.ndim > 2 else pixels[::step, ::step]  # noqa: PLR2004 -
-    channels values = seen.astype(np.float64).ravel()
+    seen = pixels[::step, ::step, ..., :_COLOR] if pixels.ndim == _PLANE + 1 else pixels[::step, ::step]
+    values = seen.astype(np.float64).ravel()
     values = values[np.isfinite(values)]
     low, high = np.percentile(values, [0.1, 99.9]) if values.size else (0.0, 0.0)
     if high <= low and values.size:
@@ -104,17 +105,17 @@ def _by_tifffile(path: str) -> NDArray[np.generic] | None:
             axes = getattr(page, "axes", "YX")
     except Exception:  # noqa: BLE001 - tifffile raises whatever a broken file provokes; all of it means: no picture
         return None
-    if axes.startswith("S") and pixels.ndim == 3:  # noqa: PLR2004 - planes before rows
+    if axes.startswith("S") and pixels.ndim == _PLANE + 1:
         pixels = np.moveaxis(pixels, 0, -1)
-    if pixels.ndim == 3:  # noqa: PLR2004 - rows, columns, channels
+    if pixels.ndim == _PLANE + 1:
         pixels = np.ascontiguousarray(pixels[..., 2::-1] if pixels.shape[2] >= _COLOR else pixels[..., 0])
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
-    return pixels if pixels.ndim in {2, 3} and pixels.dtype.kind in "uif" else None
+    return pixels if pixels.ndim in {_PLANE, _PLANE + 1} and pixels.dtype.kind in "uif" else None
 
 
 def _as_color(pixels: NDArray[np.generic]) -> Picture:
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]  # noqa: PLR2004 - rows and columns only
+    channels = 1 if pixels.ndim == _PLANE else pixels.shape[2]
     if channels == _GREY:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
     if channels == _ALPHA:

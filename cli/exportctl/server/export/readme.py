@@ -32,16 +32,16 @@ def readme(
         f"{_number(images, 'image')}, {_number(polygons, 'annotation')}, {_categories(categories)}. Made by exportctl.",
         "## What is in it",
         _layout(options),
-        "Where two images of a folder differ in their extension only, the names derived from them carry it: `a.png`
-        and " "`a.jpg` give `a_png` and `a_jpg`. Ids of annotations are the same in all formats and in the metrics.",
+        "Where two images of a folder differ in their extension only, the names derived from them carry it: `a.png` "
+        "and `a.jpg` give `a_png` and `a_jpg`. Ids of annotations are the same in all formats and in the metrics.",
         "## Coordinates",
-        "Polygons are in pixels of the stored image (an EXIF orientation is not applied); (0, 0) is the outer corner
-        of " "the first pixel, x goes right and y down.",
+        "Polygons are in pixels of the stored image (an EXIF orientation is not applied); (0, 0) is the outer corner "
+        "of the first pixel, x goes right and y down.",
     ]
     if {"coco", "yolo"} & set(options.annotations):
         sections.append(
-            "COCO and YOLO have no holes: a polygon with holes is one ring there, which reaches each hole over a
-            bridge " "that is walked both ways. Both fill rules draw it right."
+            "COCO and YOLO have no holes: a polygon with holes is one ring there, which reaches each hole over a "
+            "bridge that is walked both ways. Both fill rules draw it right."
         )
     if options.metrics:
         sections += ["## Metrics", _metrics(options)]
@@ -77,8 +77,8 @@ def _metrics(options: ExportOptions) -> str:
     length = unit(options.scale)
     scale = "No scale was given." if options.scale is None else f"The scale is {options.scale:g} µm per pixel."
     return (
-        f"Lengths are in {length}, areas in {length}². {scale} Values without a meaning (a division by zero) are empty.\n\n"
-        + _FORMULAS.rstrip()
+        f"Lengths are in {length}, areas in {length}². {scale} "
+        "Values without a meaning (a division by zero) are empty.\n\n" + _FORMULAS.rstrip()
     )
 
 

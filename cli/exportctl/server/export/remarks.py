@@ -1,7 +1,7 @@
 """Warnings of an export: collected, counted, and put into words that name the file.
 
-What concerns polygons is said once for each image and kind, with a count ("cell 3.png: 4 polygons reach outside ..."). Beyond
-`LIMIT` lines the rest is counted only. Names are paths relative to the project's folder, never absolute ones.
+What concerns polygons is said once for each image and kind, with a count ("cell 3.png: 4 polygons reach ...").
+Beyond `LIMIT` lines the rest is counted only. Names are paths relative to the project's folder, never absolute ones.
 """
 
 import unicodedata

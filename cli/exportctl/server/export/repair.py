@@ -17,7 +17,7 @@ import shapely
 
 from exportctl.server.export.headers import Header
 from exportctl.server.export.remarks import Remarks
-from exportctl.server.export.shapes import Part, Ring, Sketch, signed_area, split_keyhole, without_repeats
+from exportctl.server.export.shapes import LEAST_POINTS, Part, Ring, Sketch, signed_area, split_keyhole, without_repeats
 
 COORDINATE_LIMIT = 1e9
 """Beyond it a coordinate is a mistake, and products of two of them lose the pixels."""
@@ -85,7 +85,7 @@ def _checked(sketch: Sketch, name: str, remarks: Remarks) -> tuple[list[Ring], l
         for ring in sketch.holes
         if np.isfinite(ring).all()
         and not (np.abs(ring) > COORDINATE_LIMIT).any()
-        and len(clean := without_repeats(ring)) >= 3  # noqa: PLR2004 - points of a polygon
+        and len(clean := without_repeats(ring)) >= LEAST_POINTS
     ]
     return outers, holes
 
@@ -156,7 +156,7 @@ def _rings_of(geometry: shapely.Geometry) -> list[Ring]:
     for polygon in shapely.get_parts(shapely.get_parts(geometry)):
         if isinstance(polygon, shapely.Polygon) and polygon.area > 0:
             rings += [_open(polygon.exterior), *(_open(inner) for inner in polygon.interiors)]
-    return [ring for ring in rings if len(ring) >= 3 and signed_area(ring) != 0]  # noqa: PLR2004 - points of a polygon
+    return [ring for ring in rings if len(ring) >= LEAST_POINTS and signed_area(ring) != 0]
 
 
 def _open(ring: shapely.Geometry) -> Ring:
@@ -202,7 +202,7 @@ def _part(outer: Ring, holes: list[Ring]) -> Iterable[Part]:
     """Make a part whose holes run against its outer ring; holes that cross or touch each other are merged first."""
     if len(holes) > 1 and not shapely.is_valid(shapely.Polygon(outer, holes)):
         pieces = _rings_of(shapely.union_all([shapely.Polygon(hole) for hole in holes]))
-        holes = [piece for piece in pieces if len(piece) >= 3]  # noqa: PLR2004 - points of a polygon
+        holes = [piece for piece in pieces if len(piece) >= LEAST_POINTS]
     turn = signed_area(outer) > 0
     yield Part(outer=outer, holes=tuple(hole if (signed_area(hole) > 0) != turn else hole[::-1] for hole in holes))
 

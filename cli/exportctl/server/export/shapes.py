@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 
 Ring = NDArray[np.float64]
 
+LEAST_POINTS = 3
+"""A ring of fewer points has no area."""
+
+_Point = tuple[float, float]
+_Edge = tuple[_Point, _Point]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sketch:
-    """One annotation as a file gave it: rings of parts, or of parts and holes without saying which, and rings said to be holes."""
+    """One annotation as a file gave it: rings of parts and perhaps holes, and rings that are said to be holes."""
 
     category: str
     rings: tuple[Ring, ...]
@@ -80,8 +86,8 @@ def split_keyhole(ring: Ring) -> list[Ring]:
     done: list[Ring] = []
     points = [(x, y) for x, y in ring.tolist()]
     # One pass with a stack: walking p -> q when q -> p is still open closes the loop that was walked since.
-    stack: list[tuple[float, float]] = []
-    open_edges: dict[tuple[tuple[float, float], tuple[float, float]], list[int]] = {}
+    stack: list[_Point] = []
+    open_edges: dict[_Edge, list[int]] = {}
     for point in [*points, points[0]]:
         if stack:
             edge = (stack[-1], point)
@@ -100,13 +106,12 @@ def split_keyhole(ring: Ring) -> list[Ring]:
     if len(stack) > 1 and stack[0] == stack[-1]:
         stack.pop()
     done.append(np.array(stack, dtype=np.float64))
-    return [clean for piece in done if len(clean := without_repeats(piece)) >= 3 and signed_area(clean) != 0]  #
-    noqa: PLR2004
+    return [clean for piece in done if len(clean := without_repeats(piece)) >= LEAST_POINTS and signed_area(clean) != 0]
 
 
 def _close(
-    edges: dict[tuple[tuple[float, float], tuple[float, float]], list[int]],
-    edge: tuple[tuple[float, float], tuple[float, float]],
+    edges: dict[_Edge, list[int]],
+    edge: _Edge,
 ) -> None:
     edges[edge].pop()
     if not edges[edge]:

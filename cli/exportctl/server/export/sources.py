@@ -2,8 +2,9 @@
 
 LabelMe beside an image goes before COCO, COCO before YOLO; of two COCO files `annotations.json` goes first, then
 the order of names. COCO files are read when the project is opened, LabelMe and YOLO when their image's turn comes,
-so that memory holds one image of theirs. File names match whatever their Unicode form; a COCO file_name is looked for beside its file,
-from the project's root, in an `images` folder of both, and at last by its bare name where only one image has it.
+so that memory holds one image of theirs. File names match whatever their Unicode form; a COCO file_name is looked
+for beside its file, from the project's root, in an `images` folder of both, and at last by its bare name where only
+one image has it.
 """
 
 import posixpath
