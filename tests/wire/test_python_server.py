@@ -1,5 +1,6 @@
 """python-socketio's server, in this process, over both transports: where it differs from the reference, we go along."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 import httpx
@@ -17,11 +18,21 @@ from exportctl.protocol.happenings import (
     Disconnected,
     EventReceived,
 )
-from wire.carriers import CARRIERS, PATIENCE
+from wire.carriers import CARRIERS
 
 
-def serve(**how):
+@asynccontextmanager
+async def serve(**how):
     server = theirs.AsyncServer(async_mode="asgi", monitor_clients=False, **how)
+    # It keeps no hold of its ping timers, which run on for 25 s after a session's end: they are ended here.
+    tasks = []
+    start = server.eio.start_background_task
+
+    def start_and_hold(target, *args, **kwargs):
+        tasks.append(start(target, *args, **kwargs))
+        return tasks[-1]
+
+    server.eio.start_background_task = start_and_hold
 
     @server.event
     async def connect(sid, _environ, auth=None):
@@ -48,16 +59,21 @@ def serve(**how):
     async def hang_up(sid):
         await server.eio.disconnect(server.manager.eio_sid_from_sid(sid, "/"))
 
-    return theirs.ASGIApp(server)
+    try:
+        yield theirs.ASGIApp(server)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture(params=list(CARRIERS))
 def dial(request):
     @asynccontextmanager
     async def dialled(connection, **how):
-        transport = ASGIWebSocketTransport(serve(**how))
         async with (
-            httpx.AsyncClient(transport=transport, base_url="http://server", timeout=PATIENCE) as client,
+            serve(**how) as app,
+            httpx.AsyncClient(transport=ASGIWebSocketTransport(app), base_url="http://server") as client,
             CARRIERS[request.param](client, connection) as carrier,
         ):
             yield carrier
