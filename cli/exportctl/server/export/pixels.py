@@ -10,7 +10,7 @@ import os
 import re
 import struct
 import zlib
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -20,6 +20,7 @@ from exportctl.server.export.headers import Header
 from exportctl.server.export.opencv import PIXEL_LIMIT, cv2, overheard
 
 Picture = NDArray[np.uint8]
+Samples = NDArray[np.integer[Any] | np.floating[Any]]
 
 _BLOCK = 1 << 20
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -36,15 +37,7 @@ def decode(path: str, header: Header) -> Picture:
     """Decode the (first) picture of the file to BGR, shape (height, width, 3); raises PixelsError."""
     if header.width * header.height > PIXEL_LIMIT:
         raise PixelsError(f"has {header.width} x {header.height} pixels, more than can be drawn")
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - paths are plain texts in tasks
-            damage = _CHECKS[header.format](file)
-    except OSError as error:
-        raise PixelsError(f"cannot be read ({error.strerror or 'input error'})") from error
-    except (struct.error, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
-        raise PixelsError("is damaged") from error
-    if damage:
-        raise PixelsError(f"is damaged: {damage}")
+    _check(path, header)
     flags = cv2.IMREAD_UNCHANGED if header.deep else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     with overheard() as words:
         try:
@@ -64,7 +57,20 @@ def decode(path: str, header: Header) -> Picture:
     return _as_color(pixels)
 
 
-def stretch(pixels: NDArray[np.generic]) -> Picture:
+def _check(path: str, header: Header) -> None:
+    """See that the file is whole; raises PixelsError."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - paths are plain texts in tasks
+            damage = _CHECKS[header.format](file)
+    except OSError as error:
+        raise PixelsError(f"cannot be read ({error.strerror or 'input error'})") from error
+    except (struct.error, ValueError, KeyError, IndexError, tifffile.TiffFileError) as error:
+        raise PixelsError("is damaged") from error
+    if damage:
+        raise PixelsError(f"is damaged: {damage}")
+
+
+def stretch(pixels: Samples) -> Picture:
     """Map the 0.1 to 99.9 percentile of the finite values on 0 to 255, all channels alike."""
     step = max(1, int((pixels.shape[0] * pixels.shape[1] / 1_000_000) ** 0.5))
     seen = pixels[::step, ::step, ..., :_COLOR] if pixels.ndim == _PLANE + 1 else pixels[::step, ::step]
@@ -76,7 +82,7 @@ def stretch(pixels: NDArray[np.generic]) -> Picture:
     factor = 255.0 / (high - low) if high > low else 0.0
     if pixels.dtype == np.uint16:
         table = np.clip((np.arange(65536) - low) * factor + 0.5, 0, 255).astype(np.uint8)
-        return table[pixels]
+        return np.asarray(table[pixels], np.uint8)
     picture = np.empty(pixels.shape, np.uint8)
     rows = max(1, _BLOCK // max(1, pixels.shape[1]))
     for top in range(0, pixels.shape[0], rows):
@@ -85,18 +91,18 @@ def stretch(pixels: NDArray[np.generic]) -> Picture:
     return picture
 
 
-def _load(path: str, flags: int) -> NDArray[np.generic] | None:
+def _load(path: str, flags: int) -> Samples | None:
     try:
         path.encode()
     except UnicodeEncodeError:
         # OpenCV takes names in UTF-8 only; a name in another encoding is read through its bytes.
-        decoded: NDArray[np.generic] | None = cv2.imdecode(np.fromfile(os.fsencode(path), np.uint8), flags)
+        decoded: Samples | None = cv2.imdecode(np.fromfile(os.fsencode(path), np.uint8), flags)
         return decoded
-    loaded: NDArray[np.generic] | None = cv2.imread(path, flags)
+    loaded: Samples | None = cv2.imread(path, flags)
     return loaded
 
 
-def _by_tifffile(path: str) -> NDArray[np.generic] | None:
+def _by_tifffile(path: str) -> Samples | None:
     """Decode what OpenCV does not: signed and 32-bit integers, half floats, planes, more than four channels."""
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -114,7 +120,7 @@ def _by_tifffile(path: str) -> NDArray[np.generic] | None:
     return pixels if pixels.ndim in {_PLANE, _PLANE + 1} and pixels.dtype.kind in "uif" else None
 
 
-def _as_color(pixels: NDArray[np.generic]) -> Picture:
+def _as_color(pixels: Samples) -> Picture:
     channels = 1 if pixels.ndim == _PLANE else pixels.shape[2]
     if channels == _GREY:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)

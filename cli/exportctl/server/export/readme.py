@@ -16,15 +16,30 @@ _FORMULAS = """\
 | Feret diameter min | smallest distance of two parallel lines that enclose the contour (rotating calipers) |
 | Feret diameter orthogonal to max | extent across the direction of the largest |
 | Feret aspect ratio | Feret max / Feret min |
-| extent | A / (bounding box width × height) |
+| extent | A / (bounding box width * height) |
 | convexity | perimeter of the convex hull / P |
 | solidity | A / area of the convex hull |
 | bounding box width, height | extent along x and y |
 """
 
 
+_NAMES = """\
+Where two images of a folder differ in their extension only, the names derived from them carry it: `a.png` and `a.jpg`
+give `a_png` and `a_jpg`. Ids of annotations are the same in all formats and in the metrics."""
+
+_COORDINATES = """\
+Polygons are in pixels of the stored image (an EXIF orientation is not applied); (0, 0) is the outer corner of the
+first pixel, x goes right and y down."""
+
+
 def readme(
-    project: str, images: int, polygons: int, categories: Sequence[str], options: ExportOptions, warnings: Sequence[str]
+    project: str,
+    *,
+    images: int,
+    polygons: int,
+    categories: Sequence[str],
+    options: ExportOptions,
+    warnings: Sequence[str],
 ) -> str:
     """Return the whole text."""
     sections = [
@@ -32,11 +47,9 @@ def readme(
         f"{_number(images, 'image')}, {_number(polygons, 'annotation')}, {_categories(categories)}. Made by exportctl.",
         "## What is in it",
         _layout(options),
-        "Where two images of a folder differ in their extension only, the names derived from them carry it: `a.png` "
-        "and `a.jpg` give `a_png` and `a_jpg`. Ids of annotations are the same in all formats and in the metrics.",
+        _NAMES,
         "## Coordinates",
-        "Polygons are in pixels of the stored image (an EXIF orientation is not applied); (0, 0) is the outer corner "
-        "of the first pixel, x goes right and y down.",
+        _COORDINATES,
     ]
     if {"coco", "yolo"} & set(options.annotations):
         sections.append(

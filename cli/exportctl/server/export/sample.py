@@ -66,8 +66,9 @@ def _field(number: int) -> tuple[NDArray[np.uint8], list[Part]]:
     random = np.random.default_rng((_SEED, number))
     noise = random.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
     grain = cv2.GaussianBlur(noise, (0, 0), 2.0)
-    picture = cv2.convertScaleAbs(grain, alpha=0.35, beta=-20)
-    texture = cv2.convertScaleAbs(cv2.GaussianBlur(noise, (0, 0), 3.0), alpha=2.2, beta=-130)
+    picture = np.asarray(cv2.convertScaleAbs(grain, alpha=0.35, beta=-20), np.uint8)
+    blurred = cv2.GaussianBlur(noise, (0, 0), 3.0)
+    texture = np.asarray(cv2.convertScaleAbs(blurred, alpha=2.2, beta=-130), np.uint8)
     parts = []
     for place in random.permutation(len(_PLACES))[: int(random.integers(2, len(_PLACES) + 1))].tolist():
         center = np.array(_PLACES[place]) * SIDE + random.uniform(-14, 14, 2)
@@ -79,7 +80,7 @@ def _field(number: int) -> tuple[NDArray[np.uint8], list[Part]]:
         part = Part(outer=outer, holes=holes)
         _paint(picture, texture, part, int(random.integers(110, 190)))
         parts.append(part)
-    return cv2.add(picture, noise // 24), parts
+    return np.asarray(cv2.add(picture, noise // 24), np.uint8), parts
 
 
 def _blob(random: np.random.Generator, center: NDArray[np.float64], radius: float) -> Ring:
@@ -90,7 +91,8 @@ def _blob(random: np.random.Generator, center: NDArray[np.float64], radius: floa
         wave += random.uniform(-0.05, 0.05) * np.cos(order * angle + random.uniform(0, 2 * np.pi))
     reach = radius * (1 + wave)
     # Rounded, so that the last bits of a platform's cosine do not matter.
-    return np.round(center + reach[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]), 1)
+    ring: Ring = np.round(center + reach[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]), 1)
+    return ring
 
 
 def _paint(picture: NDArray[np.uint8], texture: NDArray[np.uint8], part: Part, brightness: int) -> None:
@@ -102,5 +104,5 @@ def _paint(picture: NDArray[np.uint8], texture: NDArray[np.uint8], part: Part, b
     rings = [np.round((ring - low - 0.5) * 16).astype(np.int32) for ring in (part.outer, *part.holes)]
     cv2.fillPoly(mask, rings, brightness, cv2.LINE_AA, 4)
     soft = cv2.GaussianBlur(mask, (0, 0), 2.2)
-    mottled = cv2.multiply(soft, cv2.add(texture[window], 96), scale=1 / 190)
+    mottled = cv2.multiply(soft, cv2.convertScaleAbs(texture[window], alpha=1, beta=96), scale=1 / 190)
     picture[window] = cv2.add(picture[window], mottled)

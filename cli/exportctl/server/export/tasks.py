@@ -206,7 +206,12 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
 
 
 def annotation_task(  # noqa: PLR0917 - the arguments of a task travel as a tuple
-    plan: Plan, name: str, start: int, stop: int, options: ExportOptions, parts: str
+    plan: Plan,
+    name: str,
+    start: int,
+    stop: int,
+    options: ExportOptions,  # noqa: ARG001 - all tasks are called alike
+    parts: str,
 ) -> Outcome:
     """Write the labels of the images start..stop-1 in the format `name`, `yolo` or `json`."""
     from exportctl.server.export import annotations, planfile  # noqa: PLC0415 - numpy belongs to the worker
@@ -284,7 +289,14 @@ def readme_task(
     from exportctl.server.export import planfile, readme  # noqa: PLC0415 - numpy belongs to the worker
 
     categories = planfile.read_categories(plan.file)
-    text = readme.readme(project_name, plan.count, plan.polygons, categories, options, warnings)
+    text = readme.readme(
+        project_name,
+        images=plan.count,
+        polygons=plan.polygons,
+        categories=categories,
+        options=options,
+        warnings=warnings,
+    )
     return Outcome(entries=(_text_entry("README.md", text.encode("utf-8", "replace"), _part(parts, "README.md")),))
 
 

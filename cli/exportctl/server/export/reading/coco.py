@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -131,11 +131,11 @@ def _from_rle(mask: dict[str, Any], name: str, remarks: Remarks) -> tuple[tuple[
     contours, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     outers: list[Ring] = []
     holes: list[Ring] = []
-    for contour, (_, _, _, parent) in zip(contours, tree[0] if tree is not None else (), strict=True):
+    for contour, (_, _, _, parent) in zip(contours, tree[0] if contours else (), strict=True):
         ring = (contour.reshape(-1, 2).astype(np.float64) + 0.5) / 2
         (outers if parent < 0 else holes).append(ring)
     return tuple(outers), tuple(holes)
 
 
-def _is_counts(values: object) -> bool:
+def _is_counts(values: object) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**31 for value in values)
