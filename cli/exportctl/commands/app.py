@@ -4,17 +4,29 @@ Typer without rich: `--help` of everything reads no network code. Whatever typer
 ours.
 """
 
+import difflib
 import importlib
 import sys
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
+from exportctl.commands.declared import Declared, says_yes
+from exportctl.commands.layout import SETTINGS, told
 from exportctl.model.errors import Usage
 
-COMMANDS: Final = ("run", "start", "follow", "status", "download", "serve")
-"""In the order of `CLI.md`; each is a module of this package with a function `command`."""
+COMMANDS: Final = {
+    "run": "Start an export, follow it, download and verify the archive.",
+    "start": "Start an export and leave it running.",
+    "follow": "Attach to running jobs, from any terminal.",
+    "status": "Look at a job once.",
+    "download": "Fetch and verify a finished export.",
+    "serve": "Run the export server on this machine.",
+    "completion": "Print a shell's completion script.",
+}
+"""In the order of `CLI.md`; each is a module of this package with a function `command`. After a change of any text:
+`python -m exportctl.commands.prepare`."""
 
 
 class LazyGroup(TyperGroup):
@@ -28,36 +40,68 @@ class LazyGroup(TyperGroup):
         """Return the command of that name, None for an unknown one."""
         return load(cmd_name) if cmd_name in COMMANDS else None
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the words name. An unknown one is refused with those that it might be."""
+        name = args[0]
+        near = difflib.get_close_matches(name, COMMANDS)
+        if near and name not in COMMANDS and not name.startswith("-"):
+            ctx.fail(f"No such command '{name}'. Did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
+
 
 def load(name: str) -> Any:
     """Import a command and return it as typer's own kind."""
     module = importlib.import_module(f"exportctl.commands.{name}")
+    said, examples = told(module.command)
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    single.command(name)(module.command)
+    single.command(
+        name, cls=Declared, help=said, short_help=COMMANDS[name], epilog=examples, context_settings=SETTINGS
+    )(module.command)
     return typer.main.get_command(single)
 
 
 app = typer.Typer(
-    cls=LazyGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+    cls=LazyGroup,
+    add_completion=False,
+    add_help_option=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=SETTINGS,
+    epilog="exportctl COMMAND --help tells more of a command, with examples.",
 )
 
 
-@app.callback()
-def main_callback(
-    version: bool = typer.Option(False, "--version", help="Show the version and end."),  # noqa: FBT001, FBT003 - typer's form
-) -> None:
-    """Start an export on an image segmentation server, follow it, and leave one verified archive on disk."""
-    if version:
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer's form
+    if asked:
         from exportctl import __version__  # noqa: PLC0415 - one answer of many
 
         typer.echo(f"exportctl {__version__}")
         raise typer.Exit
 
 
+def _show_help(context: typer.Context, asked: bool) -> None:  # noqa: FBT001 - typer's form
+    if asked and not context.resilient_parsing:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+@app.callback()
+def main_callback(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    # Declared here since typer's own has no value but None, for whose conversion it imports pydantic.
+    help_: Annotated[
+        bool, typer.Option("--help", "-h", callback=_show_help, is_eager=True, help="Show this message and exit.")
+    ] = False,
+) -> None:
+    """Start an export on an image segmentation server, follow it, and leave one verified archive on disk."""
+    del version, help_  # answered by their callbacks
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit status."""
-    from exportctl.commands.body.session import refuse  # noqa: PLC0415 - only where a command runs
-
     try:
         status = app(args=arguments, prog_name="exportctl", standalone_mode=False)
     except typer.Exit as end:
@@ -65,36 +109,46 @@ def run(arguments: list[str]) -> int:
     except typer.Abort:
         return 130
     except Exception as error:
-        usage = _usage(error)
+        usage = _usage(error, arguments)
         if usage is None:
             raise
+        from exportctl.commands.body.session import refuse  # noqa: PLC0415 - heavy, and only for what is refused
+
         return refuse(_named(arguments), usage, ndjson=_wants_ndjson(arguments))
     return status if isinstance(status, int) else 0
 
 
-def _usage(error: Exception) -> Usage | None:
+def _usage(error: Exception, arguments: list[str]) -> Usage | None:
     """Return typer's refusal of a command line as ours; None for anything else."""
-    told = getattr(error, "format_message", None)
-    if told is None:
+    if not isinstance(error, typer.TyperException):
         return None
+    named = _named(arguments)
+    hint = f"exportctl {named} --help" if named else "exportctl --help"
+    if not hasattr(error, "possibilities"):
+        said = error.format_message()
+        is_word = said[1:2].islower()  # and not the name of a variable
+        return Usage((said[:1].lower() + said[1:] if is_word else said).removesuffix("."), hint=hint)
+    option = str(getattr(error, "option_name", ""))
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "exportctl"
-    message = str(told()).replace("Value error, ", "")
-    return Usage(message, hint=f"{path} --help")
+    if context is not None and context.parent is None and named and _has(named, option):
+        return Usage(f"{option} belongs behind the command's name", hint=f"exportctl {named} {option}")
+    near = error.possibilities or ()
+    return Usage(f"no such option: {option}" + (f". Did you mean {near[0]}?" if near else ""), hint=hint)
+
+
+def _has(command: str, option: str) -> bool:
+    from exportctl.startup.completing import table  # noqa: PLC0415 - only for what is refused
+
+    return any(option in row.names for row in table(command) or [])
 
 
 def _named(arguments: list[str]) -> str | None:
-    return next((word for word in arguments if word in COMMANDS), None)
+    first = next((word for word in arguments if not word.startswith("-")), None)
+    return first if first in COMMANDS else None
 
 
 def _wants_ndjson(arguments: list[str]) -> bool:
-    import os  # noqa: PLC0415 - as above
-
-    return (
-        "--ndjson" in arguments
-        or "--json" in arguments
-        or os.environ.get("EXPORTCTL_NDJSON", "") not in {"", "0", "false"}
-    )
+    return "--ndjson" in arguments or "--json" in arguments or says_yes("EXPORTCTL_NDJSON")
 
 
 if __name__ == "__main__":
