@@ -25,6 +25,8 @@ from exportctl.model.errors import CannotWrite, ExportctlError, Unreachable, Usa
 
 START_SECONDS: Final = 60.0
 """A cold disk and a busy machine import slowly; the usual start takes one."""
+SAMPLE_SECONDS: Final = 0.1
+"""For each image of a sample; 4 ms are usual."""
 END_SECONDS: Final = 10.0
 _NEEDED: Final = ("starlette", "socketio", "uvicorn", "cv2", "numpy", "tifffile", "shapely", "xlsxwriter")
 
@@ -69,7 +71,9 @@ async def embedded_server(project: Mapping[str, object], *, home: Path | None) -
                 start_new_session=True,  # Ctrl-C in the terminal is this command's to handle
             )
         try:
-            url = await _begin(process, words, token=token, project=project, state=folder)
+            sample = project.get("sample")
+            patience = START_SECONDS + (sample * SAMPLE_SECONDS if isinstance(sample, int) else 0)
+            url = await _begin(process, words, patience, token=token, project=project, state=folder)
             died = asyncio.create_task(_last_words(process, words))
             try:
                 yield Embedded(url=url, token=token, died=died)
@@ -97,7 +101,13 @@ def _make_folder(home: Path | None) -> Path:
 
 
 async def _begin(
-    process: asyncio.subprocess.Process, words: Path, *, token: str, project: Mapping[str, object], state: Path
+    process: asyncio.subprocess.Process,
+    words: Path,
+    patience: float,
+    *,
+    token: str,
+    project: Mapping[str, object],
+    state: Path,
 ) -> str:
     """Hand over the configuration and return the URL that the server answers at."""
     if process.stdin is None or process.stdout is None:
@@ -107,10 +117,10 @@ async def _begin(
         process.stdin.write(orjson.dumps(configuration, option=orjson.OPT_APPEND_NEWLINE))
         await process.stdin.drain()
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(patience):
             said = await process.stdout.readline()
     except TimeoutError as error:
-        raise Unreachable(f"the embedded server did not start within {START_SECONDS:.0f} s") from error
+        raise Unreachable(f"the embedded server did not start within {patience:.0f} s") from error
     try:
         answer = orjson.loads(said)
         problem = answer.get("error")

@@ -1,11 +1,13 @@
 """The embedded server: `python -m exportctl.server`, the child of a command.
 
 It reads one line of JSON from standard input, `{token, user, projects: [{title, folder}], state, workers?,
-ephemeral?}`, binds a free loopback port, writes one line to standard output, `{"url": …, "pid": …}` once it accepts or
-`{"error": {code, message, hint}}`, and lives until its standard input ends: so it ends with its parent, whatever ends
-that. Ctrl-C is the parent's to handle.
+ephemeral?}` (`sample`, a number of images, in place of `folder` has the sample made in the state folder), binds a
+free loopback port, writes one line to standard output, `{"url": …, "pid": …}` once it accepts or `{"error": {code,
+message, hint}}`, and lives until its standard input ends: so it ends with its parent, whatever ends that. Ctrl-C is
+the parent's to handle.
 """
 
+import errno
 import json
 import os
 import signal
@@ -28,6 +30,9 @@ def main() -> int:
     try:
         given = json.loads(_first_line())
         settings = _settings(given)
+    except OSError as error:
+        code = "DISK_FULL" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "STATE_UNUSABLE"
+        return _refuse(code, f"The sample cannot be made: {error.strerror}", "Free some space, or set TMPDIR")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return _refuse(
             "BAD_CONFIGURATION", f"The configuration is not understood: {error!r}", "This is a fault: report it"
@@ -59,13 +64,23 @@ def _serve(settings: "Settings") -> int:
 def _settings(given: dict[str, Any]) -> "Settings":
     from exportctl.server.settings import Settings, projects_of  # noqa: PLC0415 - as above
 
+    state = Path(given["state"])
     return Settings(
         tokens={str(given["token"]): str(given["user"])},
-        state=Path(given["state"]),
-        projects=projects_of((Path(project["folder"]), project.get("title")) for project in given["projects"]),
+        state=state,
+        projects=projects_of((_folder(project, state), project.get("title")) for project in given["projects"]),
         workers=int(given.get("workers") or os.cpu_count() or 1),
         ephemeral=bool(given.get("ephemeral", False)),
     )
+
+
+def _folder(project: dict[str, Any], state: Path) -> Path:
+    if "sample" not in project:
+        return Path(project["folder"])
+    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - as above
+
+    make_sample(state / "sample", int(project["sample"]))
+    return state / "sample"
 
 
 def _first_line() -> bytes:
