@@ -50,7 +50,8 @@ async def open_app(settings: Settings) -> AsyncIterator[ASGIApp]:
             yield build_app(sockets.site, sockets)
         finally:
             await sockets.close()
-            await engine.close()
+            # A worker that loses its server while it starts complains aloud.
             await asyncio.gather(warming, return_exceptions=True)
+            await engine.close()
     finally:
         await log.close()

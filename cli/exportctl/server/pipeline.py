@@ -31,7 +31,7 @@ from exportctl.server.export.tasks import (
     stage_totals,
     steps,
 )
-from exportctl.server.job import EventName, JobError
+from exportctl.server.job import EventName, JobError, Status
 from exportctl.server.journal import Journal
 from exportctl.server.log import LogFullError
 from exportctl.server.pool import Pool, WorkerDiedError
@@ -126,6 +126,7 @@ class Pipeline:
                 "template": "export.status.started",
                 "data": {},
             },
+            status=Status.PROCESSING,
             message="Export started",
         )
         with _told_to_users():
@@ -208,7 +209,7 @@ class Pipeline:
         except WorkerDiedError as death:
             if step.call is not image_task:
                 raise failure_of(death, stage) from death
-            item = f"image {step.args[1]}"
+            item = await self._pool(_title_of, *step.args[:2])
             self._warn([f"{item}: its worker process died twice; perhaps the image is too large for the memory here"])
         except Exception as error:
             raise failure_of(error, stage) from error
@@ -257,6 +258,13 @@ class Pipeline:
         # A path of this machine is nobody's business.
         here = f"{self.folder}/"
         self._warnings += [warning.replace(here, "") for warning in warnings]
+
+
+def _title_of(plan: Plan, index: int) -> str:
+    """Name an image as users know it; runs in a worker."""
+    from exportctl.server.export.planfile import read_image  # noqa: PLC0415 - image libraries belong to the worker
+
+    return read_image(plan.file, index).title
 
 
 def _append(archive: ArchiveWriter, entry: Entry) -> str | None:

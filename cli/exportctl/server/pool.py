@@ -25,11 +25,9 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from multiprocessing.queues import SimpleQueue
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -62,10 +60,9 @@ class ProcessCrew:
     """Workers as local processes, forked from a clean process that has the image libraries loaded."""
 
     def __init__(self, workers: int) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        self._started: SimpleQueue[int] = context.SimpleQueue()
-        self._executor = ProcessPoolExecutor(workers, context, _begin_worker, (self._started,))
+        self._context = _RememberingContext()
+        self._context.set_forkserver_preload(PRELOADED)
+        self._executor = ProcessPoolExecutor(workers, self._context, _begin_worker)
 
     @property
     def executor(self) -> Executor:
@@ -74,18 +71,34 @@ class ProcessCrew:
 
     def kill(self) -> None:
         """End every worker now, whatever it does."""
-        while not self._started.empty():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._started.get(), signal.SIGKILL)
+        # All of them: one that is left waits for ever for a lock that another one took along.
+        for process in self._context.made:
+            if process.pid is not None:
+                process.kill()
 
 
-def _begin_worker(started: "SimpleQueue[int]") -> None:
+class _RememberingContext(ForkServerContext):
+    """A context that knows the processes it made: an executor tells nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[ForkServerProcess] = []
+
+    def Process(  # type: ignore[override]  # noqa: N802 - the name is theirs, and executors only call it
+        self, *args: Any, **options: Any
+    ) -> ForkServerProcess:
+        """Make a process, and remember it."""
+        process = ForkServerProcess(*args, **options)
+        self.made.append(process)
+        return process
+
+
+def _begin_worker() -> None:
     """Make this worker one that Ctrl-C does not reach and that ends with its server."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = multiprocessing.parent_process()
     if server is not None:
         threading.Thread(target=_end_with, args=(server.sentinel,), daemon=True).start()
-    started.put(os.getpid())
 
 
 def _end_with(sentinel: int) -> None:
@@ -122,6 +135,7 @@ class Pool:
         self._waiting: dict[str, deque[_Call]] = {}
         self._suspects: deque[_Call] = deque()
         self._running: set[_Call] = set()
+        self._retired: deque[Crew] = deque(maxlen=4)
         self._closed = False
         self._news = asyncio.Event()
 
@@ -285,7 +299,8 @@ class Pool:
     def _lose(self, crew: Crew) -> None:
         if crew is self._crew:
             self._crew = None
-        crew.executor.shutdown(wait=False, cancel_futures=True)
+        # Kept for a while: a worker that is only just starting needs the semaphores that would go with it.
+        self._retired.append(crew)
         if not any(call.crew is crew for call in self._running):
             self._condemned.discard(crew)
 

@@ -30,12 +30,13 @@ _LEAST_FOR_ETA = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageState:
-    """How far one stage is, and what it worked on last."""
+    """How far one stage is, what it worked on last ('' if that has no name), and the whole job's progress by then."""
 
     stage: str
     current: int
     total: int
     item: str
+    progress: float
 
     @property
     def done(self) -> bool:
@@ -44,7 +45,8 @@ class StageState:
 
     def to_wire(self) -> dict[str, Any]:
         """Spell it as `stageProgress`."""
-        return {"current": self.current, "total": self.total, "item": self.item, "currentItem": self.item}
+        item = self.item or None
+        return {"current": self.current, "total": self.total, "item": item, "currentItem": item}
 
     def data(self) -> dict[str, Any]:
         """Return what the template `export.stage.*` needs."""
@@ -52,7 +54,8 @@ class StageState:
 
     def message(self) -> str:
         """Say it in English."""
-        return f"{TEXTS[self.stage]} ({self.current}/{self.total}): {self.item}"
+        counted = f"{TEXTS[self.stage]} ({self.current}/{self.total})"
+        return f"{counted}: {self.item}" if self.item else counted
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class Tally:
         """Count images of a stage as done."""
         total = self.totals[stage]
         count = self._counts[stage] = min(self._counts.get(stage, 0) + images, total)
-        return StageState(stage=stage, current=count, total=total, item=item)
+        return StageState(stage=stage, current=count, total=total, item=item, progress=self.progress())
 
     def progress(self) -> float:
         """Weigh the stages into 0 … 100."""
@@ -107,6 +110,7 @@ class Reporter:
         self._news = asyncio.Event()
         self._latest: dict[str, StageState] = {}
         self._last: list[StageState] = []
+        self._told: float = 0
         self._closed = False
 
     def advance(self, stage: str, images: int, item: str) -> None:
@@ -141,7 +145,9 @@ class Reporter:
                 await self._sleep(self._interval)
 
     async def _event(self, state: StageState) -> None:
-        progress, eta, message = self._tally.progress(), self._tally.eta(self._clock()), state.message()
+        # A state that waited may be told behind a later one of another stage.
+        progress = self._told = max(self._told, state.progress)
+        eta, message = self._tally.eta(self._clock()), state.message()
         data = {
             "phase": "processing",
             "stage": state.stage,
