@@ -5,6 +5,7 @@ A destination is known in full only with the job's id; `check` says early whatev
 
 import os
 import re
+import stat
 import unicodedata
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,8 @@ STDOUT: Final = "-"
 JOB_LETTERS: Final = 8
 _NAME_BYTES: Final = 200
 """Of the 255 that file systems take; the rest is for the partial's own prefix and suffix."""
+PARTIAL_LETTERS: Final = len(".") + len(".") + JOB_LETTERS + len(".part.json.new")
+"""What the partial's and the sidecar's names are longer than the target's."""
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _KNOWN: Final = frozenset({"project", "job", "date"})
 
@@ -48,13 +51,17 @@ class Destination:
         unknown_job = "\N{REPLACEMENT CHARACTER}" * JOB_LETTERS
         path = self.path(project=project, job_id=unknown_job, today=today)
         check_folder(path.parent)
+        _check_length(path.with_name(path.name.replace(unknown_job, "0" * JOB_LETTERS)))
         if unknown_job not in str(path):
             self.check_free(path)
 
     def check_free(self, path: Path) -> None:
-        """Raise `CannotWrite` where `path` is taken and may not be overwritten."""
-        if path.is_dir():
-            raise CannotWrite(f"{path} is a folder", hint=f"for a file in it: -o {path}/", code="IS_FOLDER")
+        """Raise `CannotWrite` where `path` is taken and may not be overwritten; what is no file never may."""
+        if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long or a folder closed to us
+            raise CannotWrite(f"{path} is a folder", hint=f"for a file in it: -o {_quoted(path)}/", code="IS_FOLDER")
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - as above
+            # A rename over /dev/null would take it from everybody.
+            raise CannotWrite(f"{path} is no file", hint="-o - writes to standard output", code="NOT_A_FILE")
         if not self.overwrite and os.path.lexists(path):
             raise CannotWrite(f"{path} exists", hint="--overwrite replaces it, -o names another", code="EXISTS")
 
@@ -70,16 +77,24 @@ def parse_output(text: str | None, *, overwrite: bool) -> Destination:
     unknown = [name for name in _PLACEHOLDER.findall(text) if name not in _KNOWN]
     if unknown:
         raise Usage(f"-o {text!r}: unknown placeholder {{{unknown[0]}}}", hint="{project}, {job} and {date} are known")
-    if text.endswith(os.sep) or Path(text).is_dir():
+    if text.endswith(os.sep) or os.path.isdir(text):  # noqa: PTH112 - as in check_free
         return Destination(template=str(Path(text) / DEFAULT_NAME), overwrite=overwrite)
     return Destination(template=text, overwrite=overwrite)
 
 
 def check_folder(folder: Path) -> None:
     """Raise `CannotWrite` where no file can be made in `folder`."""
-    if not folder.exists():
-        raise CannotWrite(f"there is no folder {folder}", hint=f"mkdir -p {_quoted(folder)}", code="NO_FOLDER")
-    if not folder.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except PermissionError as error:
+        raise CannotWrite(
+            f"no permission to look into {folder.parent}", hint="-o names another place", code="NO_PERMISSION"
+        ) from error
+    except OSError as error:
+        raise CannotWrite(
+            f"there is no folder {folder}", hint=f"mkdir -p {_quoted(folder)}", code="NO_FOLDER"
+        ) from error
+    if not is_folder:
         raise CannotWrite(f"{folder} is no folder", code="NO_FOLDER")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CannotWrite(f"no permission to write into {folder}", hint="-o names another place", code="NO_PERMISSION")
@@ -88,10 +103,22 @@ def check_folder(folder: Path) -> None:
 def safe_name(name: str) -> str:
     """Return `name` as one path component: no separator or control character, not hidden, not too long, not empty."""
     kept = "".join("_" if _is_unsafe(letter) else letter for letter in unicodedata.normalize("NFC", name))
-    kept = kept.strip().lstrip(".").strip()
+    kept = kept.strip()
+    while kept.startswith("."):
+        kept = kept.lstrip(".").strip()
     while len(kept.encode()) > _NAME_BYTES:
         kept = kept[:-1]
     return kept or "export"
+
+
+def _check_length(path: Path) -> None:
+    """Raise `CannotWrite` where the name, or that of its partial, is longer than the file system takes."""
+    try:
+        most = os.pathconf(path.parent, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return
+    if 0 < most < len(os.fsencode(path.name)) + PARTIAL_LETTERS:
+        raise CannotWrite(f"the name of {path} is too long", hint="-o names a shorter one", code="NAME_TOO_LONG")
 
 
 def _is_unsafe(letter: str) -> bool:
