@@ -42,21 +42,17 @@ class Partial:
         """Open and lock; raises `CannotWrite` where that cannot be, or another command holds it."""
         while True:
             try:
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             except OSError as error:
                 raise cannot_write(self.target, error) from error
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_still_at_its_name():
+                self._lock()
+                if self._is_ours_alone():
                     return self
-            except OSError as error:
+            except BaseException:
                 os.close(self._file)
-                raise CannotWrite(
-                    f"another command is fetching {self.target} right now",
-                    hint="wait for it, or name another -o",
-                    code="LOCKED",
-                ) from error
-            # Its former holder published or removed it between the opening and the lock.
+                raise
+            # Its former holder published or removed it between the opening and the lock, or was killed while it did.
             os.close(self._file)
 
     def __exit__(self, *_: object) -> None:
@@ -82,11 +78,15 @@ class Partial:
             os.ftruncate(self._file, 0)
             os.lseek(self._file, 0, os.SEEK_SET)
             aside = self._sidecar.with_name(self._sidecar.name + ".new")
-            with aside.open("wb") as file:
-                file.write(orjson.dumps(asdict(origin)))
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._sidecar)
+            try:
+                with aside.open("wb") as file:
+                    file.write(orjson.dumps(asdict(origin)))
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(self._sidecar)
+            except OSError:
+                aside.unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise cannot_write(self.target, error) from error
 
@@ -126,11 +126,38 @@ class Partial:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _is_still_at_its_name(self) -> bool:
+    def _lock(self) -> None:
         try:
-            return os.path.samestat(self.path.stat(), os.fstat(self._file))
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CannotWrite(
+                f"another command is fetching {self.target} right now",
+                hint="wait for it, or name another -o",
+                code="LOCKED",
+            ) from error
+        except OSError as error:
+            if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}:
+                raise cannot_write(self.target, error) from error
+            # Some network shares know no locks: an archive without a guard is better there than none.
+
+    def _is_ours_alone(self) -> bool:
+        """Whether the open file still is the one at its name, and at no other name.
+
+        A command killed in `publish` leaves target and partial two names of one file: bytes written here would be
+        written into the target. Such a partial is taken away.
+        """
+        try:
+            here, opened = self.path.lstat(), os.fstat(self._file)
+            if not os.path.samestat(here, opened):
+                return False
+            if opened.st_nlink > 1:
+                self.path.unlink()
+                return False
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+        return True
 
     def _link(self) -> None:
         """Rename without ever replacing: a hard link fails where the name is taken, a rename would not."""
