@@ -4,6 +4,7 @@ Runs in a thread; `stop` ends it between two blocks.
 """
 
 import io
+import lzma
 import struct
 import threading
 import zipfile
@@ -11,16 +12,31 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from exportctl.model.errors import Damaged
+from exportctl.model.errors import CannotWrite, Damaged
 
 BLOCK: Final = 1 << 20
 _END_OF_CENTRAL_DIRECTORY: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
 """APPNOTE.TXT 4.3.16: the record without its comment."""
+_DAMAGE: Final[tuple[type[Exception], ...]] = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,  # of bz2, and of a disk that does not give the file back
+)
+"""What zipfile raises for an archive that is none."""
 
 
 def check_archive(path: Path, stop: threading.Event) -> int:
-    """Return the number of entries of the archive at `path`; raise `Damaged` where anything about it is wrong."""
+    """Return the number of entries of the archive at `path`; raise `Damaged` where anything about it is wrong.
+
+    `CannotWrite` where the disk does not give it back.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             _check_edges(path, archive)
@@ -30,15 +46,9 @@ def check_archive(path: Path, stop: threading.Event) -> int:
                         if stop.is_set():
                             return 0
             return len(archive.infolist())
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        struct.error,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise CannotWrite(f"{path} cannot be read back: {error.strerror}") from error
         raise Damaged(
             f"the archive is damaged: {error}", hint="the export must be made again: exportctl run", code="BAD_ARCHIVE"
         ) from error
