@@ -15,6 +15,9 @@ EVERY: Final = 0.2
 _SMOOTHING: Final = 0.3
 """Weight of the newest rate: a stall shows within a second, a hiccup does not."""
 
+_BURST: Final = 1.0
+"""Seconds of a stall that a limited download makes up for."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Pace:
@@ -34,12 +37,14 @@ class Pace:
     _told_bytes: int = field(init=False, default=0)
     _began_at: float = field(init=False, default=0.0)
     _began_bytes: int = field(init=False, default=0)
+    _paid_at: float = field(init=False, default=0.0)
+    _paid_bytes: int = field(init=False, default=0)
 
     def begin(self, at: int, total: int | None) -> None:
         """Say where the download begins, of how many bytes."""
         self._total = total
-        self._bytes = self._told_bytes = self._began_bytes = at
-        self._began_at = self.monotonic()
+        self._bytes = self._told_bytes = self._began_bytes = self._paid_bytes = at
+        self._began_at = self._paid_at = self.monotonic()
         self._tell()
 
     def at(self, size: int) -> None:
@@ -62,9 +67,12 @@ class Pace:
         """Wait where the bytes come faster than `limit`."""
         if self.limit is None:
             return
-        ahead = (self._bytes - self._began_bytes) / self.limit - (self.monotonic() - self._began_at)
-        if ahead > 0:
-            await self.sleep(ahead)
+        now = self.monotonic()
+        # The time at which the bytes so far were allowed; a stall is made up for by no more than a short burst.
+        self._paid_at = max(self._paid_at, now - _BURST) + (self._bytes - self._paid_bytes) / self.limit
+        self._paid_bytes = self._bytes
+        if self._paid_at > now:
+            await self.sleep(self._paid_at - now)
 
     def _tell(self) -> None:
         self._told_at, self._told_bytes = self.monotonic(), self._bytes
