@@ -41,9 +41,10 @@ def test_the_first_signal_cancels_and_the_command_ends_by_it(exportctl, number, 
 
 
 def test_a_second_signal_leaves_at_once(exportctl):
-    with exportctl.start(*LONG) as process:
+    with exportctl.start(*LONG, "--progress", "plain") as process:
         lines_until(process, "export:progress")
         process.send_signal(signal.SIGINT)
+        until(lambda: b"Cancelling" in process.stderr.readline(), "the first signal to be seen")
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate()
     assert process.returncode == -signal.SIGINT

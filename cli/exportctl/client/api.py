@@ -4,10 +4,10 @@ Raises `model.errors` only. What is safe to repeat (reads, and a POST with its `
 the server is unreachable, with jittered exponential back-off; what waiting does not cure is raised at once.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import httpx
@@ -19,6 +19,9 @@ from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.protocol.dialects import dialect2, reading
 from exportctl.protocol.dialects.reading import Object
 from exportctl.protocol.events import AnyEvent, StageProgress
+
+if TYPE_CHECKING:
+    import stamina.instrumentation
 
 ATTEMPTS: Final = 5
 LONG_POLL_SECONDS: Final = 25
@@ -71,19 +74,25 @@ class LogPage:
 
 @dataclass(slots=True, kw_only=True)
 class Api:
-    """The API of one server. `protocol` is None until the first JSON answer fixes it."""
+    """The API of one server. `protocol` is None until the first JSON answer fixes it.
+
+    `on_retry` hears of each attempt that failed and is made again: why, its number, the seconds until the next.
+    """
 
     http: httpx.AsyncClient
     server: Server
+    on_retry: Callable[[ExportctlError, int, float], None] | None = None
     protocol: int | None = field(default=None, init=False)
 
     async def find_project(self, wanted: str) -> Project:
         """Return the project with this id, or with exactly this title; the title must be one project's alone."""
         titled: list[Project] = []
+        known: list[str] = []
         page = 1
         while True:
             answer = await self._get("/api/projects", what="the list of projects", params={"page": page, "limit": 50})
             projects = [_project(one) for one in _objects(answer, "projects")]
+            known += [project.title for project in projects]
             for project in projects:
                 if project.id == wanted:
                     return project
@@ -100,7 +109,7 @@ class Api:
                 f"{len(titled)} projects are titled {wanted!r}",
                 hint="name one by its id: " + ", ".join(project.id for project in titled[:5]),
             )
-        raise NotFound(f"no project {wanted!r} on {self.server.url}", hint="exportctl projects lists them")
+        raise NotFound(f"no project {wanted!r} on {self.server.url}", hint=f"there are {_few(known)}")
 
     async def start(self, project_id: str, options: Mapping[str, object], *, name: str, key: str) -> str:
         """Start an export and return its job's id. The same `key` never starts a second one."""
@@ -211,14 +220,19 @@ class Api:
         )
         if attempts == 1:
             return await self._ask(request, what)
-        import stamina  # noqa: PLC0415 - 25 ms that only a command with a server needs
+        import stamina.instrumentation  # noqa: PLC0415 - 25 ms that only a command with a server needs
 
+        stamina.instrumentation.set_on_retry_hooks([self._tell_retry])  # its own would write to standard error
         async for attempt in stamina.retry_context(
             on=_may_heal, attempts=attempts, timeout=60.0, wait_initial=0.2, wait_max=10.0, wait_jitter=1.0
         ):
             with attempt:
                 return await self._ask(request, what)
         raise AssertionError  # the last attempt raised
+
+    def _tell_retry(self, details: "stamina.instrumentation.RetryDetails") -> None:
+        if self.on_retry is not None and isinstance(details.caused_by, ExportctlError):
+            self.on_retry(details.caused_by, details.retry_num, details.wait_for)
 
     async def _ask(self, request: httpx.Request, what: str) -> Object:
         try:
@@ -249,6 +263,11 @@ def _json_or_none(response: httpx.Response) -> object:
 def _objects(answer: Object, key: str) -> list[Object]:
     found = answer.get(key)
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _few(titles: list[str]) -> str:
+    shown = ", ".join(titles[:5])
+    return f"{shown} and {len(titles) - 5} more" if len(titles) > 5 else shown or "none"  # noqa: PLR2004 - a line's worth
 
 
 def _project(source: Object) -> Project:

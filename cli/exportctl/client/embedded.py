@@ -112,7 +112,13 @@ async def _begin(
     """Hand over the configuration and return the URL that the server answers at."""
     if process.stdin is None or process.stdout is None:
         raise AssertionError("made with pipes")
-    configuration = {"token": token, "user": "local", "projects": [project], "state": os.fspath(state / "state")}
+    configuration = {
+        "token": token,
+        "user": "local",
+        "projects": [project],
+        "state": os.fspath(state),
+        "ephemeral": True,
+    }
     with contextlib.suppress(ConnectionError):  # it died already: its first line, or the lack of one, says so
         process.stdin.write(orjson.dumps(configuration, option=orjson.OPT_APPEND_NEWLINE))
         await process.stdin.drain()

@@ -3,6 +3,8 @@
 Nothing of a request (headers, tokens) and nothing of a path on the server goes into a message.
 """
 
+import os
+import socket
 import ssl
 
 import httpx
@@ -29,14 +31,12 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> Expor
         case httpx.ProxyError():
             words = f"the proxy refused: {_first_line(str(error))}"
         case httpx.ConnectError():
-            words = _first_line(str(error)) or "the connection was refused"
+            words = _system_words(error) or _first_line(str(error)) or "the connection was refused"
         case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError():
             words = "the connection broke"
         case _:
             words = _first_line(str(error)) or type(error).__name__
-    return Unreachable(
-        f"no answer from {url}: {words}", hint="exportctl doctor looks at the way to the server step by step"
-    )
+    return Unreachable(f"no answer from {url}: {words}", hint="is --server right, and does the server run?")
 
 
 def is_passing(error: ExportctlError) -> bool:
@@ -55,7 +55,7 @@ def from_answer(status: int, body: object, *, what: str) -> ExportctlError:
         case 401:
             return NotAllowed(
                 f"not signed in: {message or 'the server knows neither session nor token'}",
-                hint=hint or "check --token-file or EXPORTCTL_TOKEN, or sign in with exportctl login",
+                hint=hint or "check --token-file or EXPORTCTL_TOKEN",
                 code=code,
             )
         case 403:
@@ -98,6 +98,22 @@ def _certificate_problem(error: BaseException) -> str | None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return cause.verify_message
         cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _system_words(error: BaseException) -> str | None:
+    """Return what the operating system says of a connection that failed: it lies deep below httpx's own words."""
+    seen: list[BaseException | None] = [error]
+    while seen:
+        cause = seen.pop()
+        if isinstance(cause, socket.gaierror):
+            return "its name is not known"
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return os.strerror(cause.errno).lower()
+        if isinstance(cause, BaseExceptionGroup):
+            seen += reversed(cause.exceptions)
+        elif cause is not None:
+            seen.append(cause.__cause__ or cause.__context__)
     return None
 
 

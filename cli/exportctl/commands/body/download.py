@@ -26,7 +26,7 @@ async def _download(session: Session, settings: Settings, job: str, saving: Savi
     exporting.parse_rate(saving.limit_rate)
     if destination.is_stdout:
         exporting.check_stdout(ndjson=session.shared.ndjson)
-    async with reached(settings, session.correlation_id) as api:
+    async with reached(settings, session.correlation_id, session.tell) as api:
         seen = await find_job(api, job)
         report = session.report
         report.job_id, report.project_id, report.warnings = seen.id, seen.project_id, seen.warnings

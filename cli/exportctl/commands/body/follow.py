@@ -18,7 +18,7 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
     """Follow the jobs; return the exit status, that of the first named one which is not done."""
 
     async def body(session: Session, found: Settings) -> int:
-        async with reached(found, session.correlation_id) as api:
+        async with reached(found, session.correlation_id, session.tell) as api:
             statuses = [await find_job(api, name) for name in dict.fromkeys(jobs)]
             session.reports = [
                 Report(monotonic=time.monotonic, job_id=status.id, project_id=status.project_id) for status in statuses

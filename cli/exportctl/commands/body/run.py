@@ -90,7 +90,7 @@ async def _reach(
     if settings.server is not None:
         if asked.sample_size is not None:
             raise Usage("--sample-size is for the embedded server's sample", hint="leave out --server, or --embedded")
-        return await stack.enter_async_context(reached(settings, session.correlation_id)), asked.target
+        return await stack.enter_async_context(reached(settings, session.correlation_id, session.tell)), asked.target
     described = embedded_project(asked.target, sample_size=asked.sample_size)
     title = str(described["title"])
     _check(destination, title)

@@ -33,7 +33,7 @@ def start(target: str, *, shared: Shared, connection: Connection, content: Conte
 
 async def _start(session: Session, settings: Settings, target: str, content: Content) -> int:
     options = wire_options(content)
-    async with reached(settings, session.correlation_id) as api:
+    async with reached(settings, session.correlation_id, session.tell) as api:
         project = await api.find_project(target)
         session.report.project_id = project.id
         if content.dry_run:

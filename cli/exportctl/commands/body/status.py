@@ -15,7 +15,7 @@ def status(job: str, *, shared: Shared, connection: Connection) -> int:
     """Show the job; return the exit status."""
 
     async def body(session: Session, found: Settings) -> int:
-        async with reached(found, session.correlation_id) as api:
+        async with reached(found, session.correlation_id, session.tell) as api:
             seen = await find_job(api, job)
         row = job_row(seen)
         session.tell(row)

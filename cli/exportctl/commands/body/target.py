@@ -1,6 +1,6 @@
 """Which server a command speaks to: the configured one, or the embedded one on this machine."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ from exportctl.client.embedded import Embedded, embedded_server
 from exportctl.client.http import Server, open_client, parse_url
 from exportctl.commands.options import Connection
 from exportctl.config import Profile, load_profile, state_folder
-from exportctl.model.errors import Usage
+from exportctl.model.errors import ExportctlError, Usage
+from exportctl.model.lines import ConnectionChanged, Line
 
 SAMPLE: Final = "sample"
 SAMPLE_IMAGES: Final = 24
@@ -52,8 +53,8 @@ def server_settings(connection: Connection, command: str) -> Settings:
 
 
 @asynccontextmanager
-async def reached(settings: Settings, correlation_id: str) -> AsyncIterator[Api]:
-    """Open the API of the configured server."""
+async def reached(settings: Settings, correlation_id: str, tell: Callable[[Line], None]) -> AsyncIterator[Api]:
+    """Open the API of the configured server; `tell` hears of requests that are made again."""
     if settings.server is None:
         raise AssertionError("a command that reaches a server has checked that there is one")
     server = Server(
@@ -64,7 +65,21 @@ async def reached(settings: Settings, correlation_id: str) -> AsyncIterator[Api]
         insecure=settings.insecure,
     )
     async with open_client(server) as http:
-        yield Api(http=http, server=server)
+        api = Api(http=http, server=server)
+
+        def retrying(error: ExportctlError, attempt: int, wait: float) -> None:
+            tell(
+                ConnectionChanged(
+                    state="reconnecting",
+                    protocol=api.protocol,
+                    reason=error.message,
+                    attempt=attempt,
+                    retry_in=round(wait, 1),
+                )
+            )
+
+        api.on_retry = retrying
+        yield api
 
 
 @asynccontextmanager
