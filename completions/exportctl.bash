@@ -10,7 +10,8 @@ _exportctl() {
         if [[ -z $added ]]; then
             added=$line
         else
-            printf -v word %q "${line%%$'\t'*}"
+            word=${line%%$'\t'*}
+            [[ $word == *[!A-Za-z0-9_@%+=:,./-]* ]] && printf -v word %q "$word"
             COMPREPLY+=("$word")
         fi
     done < <("$program" __complete bash "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)

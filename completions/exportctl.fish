@@ -12,17 +12,15 @@ function __exportctl_complete
     set -l added $lines[1]
     set -e lines[1]
     test -n "$lines"; and printf '%s\n' $lines
-    set -l head (string match -r -- '^--[a-z-]+=' $current)
-    set -l path (string replace -- "$head" '' $current)
-    switch "$added"
-        case files
-            for found in (__fish_complete_path "$path")
-                echo $head$found
-            end
-        case folders
-            for found in (__fish_complete_directories "$path" '')
-                echo $head$found
-            end
+    # Where the value is in the same word as its option, the shell replaces both.
+    set -l head (string match -r -- '^--[a-z-]+=' $current | string collect)
+    set -l path (string sub -s (math (string length -- "$head") + 1) -- "$current")
+    # A command that nobody has completions for gets those of files, `~` and quoting included.
+    set -l files
+    contains -- "$added" files folders; and set files (complete -C "__exportctl_files $path")
+    test "$added" = folders; and set files (string match -r '^.*/$' -- $files)
+    for file in $files
+        echo "$head$file"
     end
 end
 

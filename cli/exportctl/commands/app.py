@@ -126,8 +126,9 @@ def _usage(error: Exception, arguments: list[str]) -> Usage | None:
     hint = f"exportctl {named} --help" if named else "exportctl --help"
     if not hasattr(error, "possibilities"):
         said = error.format_message()
-        is_word = said[1:2].islower()  # and not the name of a variable
-        return Usage((said[:1].lower() + said[1:] if is_word else said).removesuffix("."), hint=hint)
+        if said[1:2].islower():  # a word, and not the name of a variable
+            said = said[:1].lower() + said[1:]
+        return Usage(said if said.endswith("...") else said.removesuffix("."), hint=hint)
     option = str(getattr(error, "option_name", ""))
     context = getattr(error, "ctx", None)
     if context is not None and context.parent is None and named and _has(named, option):
@@ -148,7 +149,8 @@ def _named(arguments: list[str]) -> str | None:
 
 
 def _wants_ndjson(arguments: list[str]) -> bool:
-    return "--ndjson" in arguments or "--json" in arguments or says_yes("EXPORTCTL_NDJSON")
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--ndjson" in options or "--json" in options or says_yes("EXPORTCTL_NDJSON")
 
 
 if __name__ == "__main__":

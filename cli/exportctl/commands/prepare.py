@@ -60,6 +60,7 @@ def _row(command: str, param: Any) -> str:
     annotation = param.type_descriptor.annotation
     is_argument = param.param_type_name == "argument"
     names = [param.metavar or param.name] if is_argument else [*param.opts, *param.secondary_opts]
+    names.sort(key=lambda name: not name.startswith("--"))  # those of --help come from a set
     if get_origin(annotation) is list:
         (annotation,) = get_args(annotation)
     kind, choices = _kind(command, param, annotation)

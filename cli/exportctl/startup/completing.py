@@ -138,9 +138,8 @@ def _rejoined(words: list[str]) -> tuple[list[str], bool]:
     """Return bash's words with `--name = value` as one again, and whether the last one was in pieces."""
     joined: list[str] = []
     is_split = False
-    for place, word in enumerate(words):
-        is_value = place > 0 and words[place - 1] == "=" and bool(joined) and joined[-1].endswith("=")
-        is_split = is_value or (word == "=" and bool(joined) and joined[-1].startswith("--"))
+    for word, previous in zip(words, ["", *words], strict=False):
+        is_split = "=" in (word, previous) and bool(joined) and joined[-1].startswith("--")
         if is_split:
             joined[-1] += word
         else:
