@@ -6,14 +6,16 @@ becomes the target. Progress is told as lines of the phase `downloading`, a few 
 """
 
 import asyncio
+import contextlib
+import errno
 import hashlib
 import os
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import httpx
 
@@ -21,6 +23,7 @@ from exportctl.client import failures
 from exportctl.client.api import Api
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial, cannot_write
+from exportctl.client.pipe import Pipe
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.model.errors import Damaged, ExportctlError, Unreachable
 from exportctl.model.lines import Line, Log
@@ -52,6 +55,10 @@ class Saved:
     sha256: str
     verified: bool
     resumed_from: int | None
+
+
+Place: TypeAlias = Partial | Pipe
+"""Where the bytes go."""
 
 
 class _Changed(Exception):
@@ -97,14 +104,11 @@ class Download:
         return self._saved(target)
 
     async def to_descriptor(self, descriptor: int) -> Saved:
-        """Write the archive to an open descriptor as it comes; checked at its end. A broken pipe is let through."""
-        async with self.api.open_download(self.archive.project_id, self.archive.job_id, {}) as response:
-            self.pace.begin(0, self._total(response))
-            async for chunk in self._chunks(response):
-                self._count(chunk)
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
+        """Write the archive to an open descriptor as it comes; checked at its end. A broken pipe is let through.
+
+        Raises `Damaged` where what was written is wrong, else as `to_file` does.
+        """
+        await self._fetch(Pipe(descriptor))
         self._check_facts()
         return self._saved(None)
 
@@ -141,16 +145,16 @@ class Download:
         partial.seek_end()
         self._log("download-resumed", f"going on at byte {size}")
 
-    async def _fetch(self, partial: Partial) -> None:
+    async def _fetch(self, place: Place) -> None:
         """Bring the bytes that lack, over as many connections as it takes."""
         fruitless = 0
         self.pace.begin(self._size, self.archive.size)
         while not self._is_whole():
             before = self._size
             try:
-                await self._fetch_once(partial)
+                await self._fetch_once(place)
             except _Changed as change:
-                self._restart(partial, str(change))
+                self._restart(place, str(change))
                 fruitless += 1
             except ExportctlError as error:
                 if not failures.is_passing(error):
@@ -170,37 +174,43 @@ class Download:
                 )
         self.pace.finish(self._size)
 
-    async def _fetch_once(self, partial: Partial) -> None:
+    async def _fetch_once(self, place: Place) -> None:
         headers = {}
-        origin = partial.origin()
+        origin = place.origin()
         if self._size and origin is not None and origin.etag is not None:
             headers = {"Range": f"bytes={self._size}-", "If-Range": origin.etag}
         async with self.api.open_download(self.archive.project_id, self.archive.job_id, headers) as response:
             match response.status_code:
-                case 206:
+                case 206 if headers:
                     self._check_range(response, origin)
                 case 200:
                     if self._size:
-                        self._restart(partial, "the server sent it from its beginning")
-                    self._begin(partial, response)
+                        self._restart(place, "the server sent it from its beginning")
+                    self._begin(place, response)
+                case 206:
+                    raise _Changed("the server sent a part where it was asked for all")
                 case _:
                     raise _Changed("the server has no such range")
-            async for chunk in self._chunks(response):
-                if self.archive.size is not None and self._size + len(chunk) > self.archive.size:
-                    raise Damaged(
-                        f"the server sends more than the {self.archive.size} bytes it announced", code="TOO_LONG"
-                    )
-                partial.append(chunk)
-                self._count(chunk)
+            async with contextlib.aclosing(self._chunks(response)) as chunks:
+                async for chunk in chunks:
+                    if self.archive.size is not None and self._size + len(chunk) > self.archive.size:
+                        raise Damaged(
+                            f"the server sends more than the {self.archive.size} bytes it announced", code="TOO_LONG"
+                        )
+                    if isinstance(place, Pipe):
+                        await place.append(chunk)
+                    else:
+                        place.append(chunk)
+                    self._count(chunk)
 
-    def _begin(self, partial: Partial, response: httpx.Response) -> None:
+    def _begin(self, place: Place, response: httpx.Response) -> None:
         total = self._total(response)
         if self.archive.size is not None and total is not None and total != self.archive.size:
             raise Damaged(
                 f"the server has an archive of {total} bytes where it announced {self.archive.size}", code="OTHER_SIZE"
             )
         etag = response.headers.get("ETag")
-        partial.begin(Origin(job_id=self.archive.job_id, etag=etag, size=total, sha256=self.archive.sha256))
+        place.begin(Origin(job_id=self.archive.job_id, etag=etag, size=total, sha256=self.archive.sha256))
         self.pace.begin(0, total)
 
     def _check_range(self, response: httpx.Response, origin: Origin | None) -> None:
@@ -212,7 +222,7 @@ class Download:
         if origin is not None and response.headers.get("ETag", origin.etag) != origin.etag:
             raise _Changed("it changed on the server")
 
-    async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         try:
             async for chunk in response.aiter_raw():
                 yield chunk
@@ -225,8 +235,8 @@ class Download:
         self._size += len(chunk)
         self.pace.at(self._size)
 
-    def _restart(self, partial: Partial, reason: str) -> None:
-        partial.begin(Origin(job_id=self.archive.job_id, etag=None, size=self.archive.size, sha256=self.archive.sha256))
+    def _restart(self, place: Place, reason: str) -> None:
+        place.begin(Origin(job_id=self.archive.job_id, etag=None, size=self.archive.size, sha256=self.archive.sha256))
         self._digest, self._size, self._resumed_from = hashlib.sha256(), 0, None
         self._log("download-restarted", f"the download begins anew: {reason}")
 
@@ -287,20 +297,25 @@ async def present_archive(path: Path, archive: Archive) -> Saved | None:
     return Saved(path=path, bytes=archive.size, sha256=digest.hexdigest(), verified=True, resumed_from=archive.size)
 
 
-def check_space(target: Path, size: int | None) -> None:
-    """Raise `CannotWrite` where the disk of `target` has less than `size` bytes free."""
-    if size is None:
+def check_space(target: Path, archive: Archive) -> None:
+    """Raise `CannotWrite` where the disk of `target` has no room for what of the archive is not there yet."""
+    if archive.size is None:
         return
+    lacking = archive.size
+    with contextlib.suppress(OSError):
+        lacking -= Partial(target, archive.job_id).path.stat().st_size
     try:
         disk = os.statvfs(target.parent)
     except OSError as error:
         raise cannot_write(target, error) from error
-    if disk.f_bavail * disk.f_frsize < size:
-        raise cannot_write(target, OSError(28, "no space"))
+    if disk.f_bavail * disk.f_frsize < lacking:
+        raise cannot_write(target, OSError(errno.ENOSPC, "no space"))
 
 
 def _digest_of(path: Path, size: int) -> "hashlib._Hash | None":
-    """Return the digest of a file of that size, None for one of another."""
+    """Return the digest of a file of that size, None for one of another and for what is no file."""
+    if not path.is_file():  # to open a pipe would wait for its writer
+        return None
     digest = hashlib.sha256()
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size != size:

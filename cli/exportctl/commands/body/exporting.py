@@ -208,7 +208,7 @@ async def fetch(
         if present is None:
             destination.check(project=project.title or project.id, today=today())
             destination.check_free(target)
-            check_space(target, archive.size)
+            check_space(target, archive)
             saved = await download.to_file(target, overwrite=destination.overwrite)
         else:
             saved = present

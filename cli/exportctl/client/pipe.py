@@ -1,0 +1,81 @@
+"""An open descriptor as the place of an archive: bytes go out as they come, and cannot be taken back.
+
+Where its reader stalls nothing blocks: signals, heartbeats and `--timeout` go on. The descriptor's own mode is left as
+it is, since a pipe or terminal is shared with others.
+"""
+
+import asyncio
+import os
+import select
+import stat
+
+from exportctl.client.partial import Origin
+from exportctl.model.errors import CannotWrite, Damaged
+
+_GLANCE = 0.05
+"""Seconds between two looks at a descriptor that the event loop cannot watch."""
+
+
+class Pipe:
+    """A place like `Partial`, without a way back: what begins anew after the first byte is `Damaged`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._origin: Origin | None = None
+        self._has_bytes = False
+
+    def origin(self) -> Origin | None:
+        """Return whose the bytes are, None before the first."""
+        return self._origin
+
+    def begin(self, origin: Origin) -> None:
+        """Note whose the next bytes are. Raises `Damaged` where others went out already."""
+        if self._has_bytes:
+            raise Damaged(
+                "the download had to begin anew, and what was written already cannot be taken back",
+                hint="-o FILE needs no second beginning",
+                code="BEGUN_ANEW",
+            )
+        self._origin = origin
+
+    async def append(self, chunk: bytes) -> None:
+        """Write all of `chunk`. A broken pipe is let through; any other refusal is `CannotWrite`."""
+        self._has_bytes = self._has_bytes or bool(chunk)
+        rest = memoryview(chunk)
+        while rest:
+            try:
+                if self._is_file:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                else:
+                    await self._room()
+                    # POSIX, poll: so much goes into a pipe that is ready without waiting.
+                    rest = rest[os.write(self._descriptor, rest[: select.PIPE_BUF]) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise CannotWrite(f"cannot write to standard output: {error.strerror}") from error
+
+    async def _room(self) -> None:
+        """Return when a write would not wait."""
+        if self._is_ready():
+            return
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        try:
+            loop.add_writer(self._descriptor, ready.set)
+        except OSError:
+            while not self._is_ready():  # noqa: ASYNC110 - nobody can set an event here: that is why it is looked at
+                await asyncio.sleep(_GLANCE)
+            return
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self._descriptor)
+
+    def _is_ready(self) -> bool:
+        watch = select.poll()
+        watch.register(self._descriptor, select.POLLOUT)
+        return bool(watch.poll(0))
