@@ -54,7 +54,7 @@ def _read(file: BinaryIO, start: bytes) -> Header:
         if start.startswith(magic):
             try:
                 header = reader(file, start)
-            except (_HeaderError, struct.error, OverflowError):
+            except (_HeaderError, struct.error, OverflowError, ValueError):
                 return Header(format=name, problem="is damaged: its header is cut off or wrong")
             if header.width <= 0 or header.height <= 0:
                 return Header(format=name, problem="is damaged: its header gives no size")

@@ -6,6 +6,8 @@ it. Lines are antialiased and placed to a sixteenth of a pixel. (0, 0) is the co
 its centre, so everything moves by half a pixel.
 """
 
+import errno
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from exportctl.server.export.opencv import cv2
+from exportctl.server.export.opencv import cv2, overheard
 from exportctl.server.export.options import VisualizationStyle
 from exportctl.server.export.pixels import Picture
 from exportctl.server.export.shapes import Annotation, Part, Ring
@@ -58,15 +60,16 @@ def save_png(picture: Picture, path: str) -> None:
         cv2.IMWRITE_PNG_FILTER,
         cv2.IMWRITE_PNG_FILTER_AVG,
     ]
-    written = cv2.imwrite(aside, picture, options)
-    # OpenCV does not say why a file could not be written, nor whether its last block was: Python does.
-    with Path(aside).open("ab+" if not written else "rb") as file:
-        if not written:
-            file.write(bytes(65536))
-            raise OSError(None, "an overlay could not be encoded")
-        file.seek(-len(_PNG_END), 2)
+    with overheard():
+        written = cv2.imwrite(aside, picture, options)
+    if not written:
+        # OpenCV does not say why; Python, writing the same bytes, does.
+        Path(aside).write_bytes(cv2.imencode(".png", picture, options)[1].data)
+    with Path(aside).open("rb") as file:
+        # Nor does it notice when the last block did not get through.
+        file.seek(-len(_PNG_END), os.SEEK_END)
         if file.read() != _PNG_END:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), aside)
     Path(aside).replace(path)
 
 

@@ -86,7 +86,8 @@ def stretch(pixels: Samples) -> Picture:
     picture = np.empty(pixels.shape, np.uint8)
     rows = max(1, _BLOCK // max(1, pixels.shape[1]))
     for top in range(0, pixels.shape[0], rows):
-        band = (pixels[top : top + rows].astype(np.float64) - low) * factor + 0.5
+        with np.errstate(invalid="ignore", over="ignore"):
+            band = (pixels[top : top + rows].astype(np.float64) - low) * factor + 0.5
         picture[top : top + rows] = np.clip(np.nan_to_num(band, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)
     return picture
 

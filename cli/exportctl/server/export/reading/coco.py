@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import numpy as np
+import shapely
 
-from exportctl.server.export.opencv import cv2
 from exportctl.server.export.reading.points import flat_ring
 from exportctl.server.export.remarks import Remarks
 from exportctl.server.export.shapes import Ring, Sketch
 
-_RLE_PIXELS = 1 << 28
+_RLE_PIXELS = 1 << 26
+_RLE_RUNS = 100_000
 _NAME_LENGTH = 200
 
 
@@ -111,7 +112,7 @@ def _rings(parts: list[object], name: str, remarks: Remarks) -> Iterator[Ring]:
 
 
 def _from_rle(mask: dict[str, Any], name: str, remarks: Remarks) -> tuple[tuple[Ring, ...], tuple[Ring, ...]]:
-    """Trace an uncompressed RLE mask (column by column, starting with a run of zeros) along its pixels' outer edges."""
+    """Trace an uncompressed RLE mask (column by column, starting with a run of zeros) along the edges of its pixels."""
     counts, size = mask.get("counts"), mask.get("size")
     if isinstance(counts, str):
         remarks.count("rle", name)
@@ -123,18 +124,17 @@ def _from_rle(mask: dict[str, Any], name: str, remarks: Remarks) -> tuple[tuple[
     if not 0 < height * width <= _RLE_PIXELS or sum(counts) != height * width:
         remarks.count("malformed", name)
         return (), ()
-    runs = np.repeat(np.arange(len(counts)) % 2, counts).astype(np.uint8)
-    pixels = np.ascontiguousarray(runs.reshape(width, height).T)
-    # Twice as large, contours through pixel centres come to lie a quarter of a pixel within the true edge on every
-    # side.
-    doubled = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    contours, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    outers: list[Ring] = []
-    holes: list[Ring] = []
-    for contour, (_, _, _, parent) in zip(contours, tree[0] if contours else (), strict=True):
-        ring = (contour.reshape(-1, 2).astype(np.float64) + 0.5) / 2
-        (outers if parent < 0 else holes).append(ring)
-    return tuple(outers), tuple(holes)
+    columns = np.repeat(np.arange(len(counts)) % 2, counts).astype(np.int8).reshape(width, height)
+    steps = np.diff(np.pad(columns, ((0, 0), (1, 1))), axis=1)
+    (x, top), bottom = np.nonzero(steps == 1), np.nonzero(steps == -1)[1]
+    if not 0 < len(x) <= _RLE_RUNS:
+        remarks.count("malformed", name)
+        return (), ()
+    union = shapely.simplify(shapely.union_all(shapely.box(x, top, x + 1, bottom)), 0)
+    polygons = [polygon for polygon in shapely.get_parts(union) if isinstance(polygon, shapely.Polygon)]
+    outers = tuple(shapely.get_coordinates(polygon.exterior) for polygon in polygons)
+    holes = tuple(shapely.get_coordinates(hole) for polygon in polygons for hole in polygon.interiors)
+    return outers, holes
 
 
 def _is_counts(values: object) -> TypeGuard[list[int]]:

@@ -61,7 +61,7 @@ def read_labelme(document: dict[str, Any], name: str, remarks: Remarks) -> list[
 
 def _ring(shape: dict[str, Any], name: str, remarks: Remarks) -> Ring | None:
     kind = shape.get("shape_type") or "polygon"
-    if kind not in {"polygon", "rectangle", "circle"}:
+    if not isinstance(kind, str) or kind not in {"polygon", "rectangle", "circle"}:
         remarks.count("other-shape", name)
         return None
     points = paired_ring(shape.get("points"))
