@@ -113,8 +113,9 @@ def test_the_list_of_commands_shows_each_description_whole():
         assert re.search(rf"^  {name} +{re.escape(said)}$", text, re.MULTILINE)
 
 
-def test_without_a_command_the_help_is_printed():
-    ended = exportctl()
+@pytest.mark.parametrize("ndjson", ["", "0", "False"])
+def test_without_a_command_the_help_is_printed(ndjson):
+    ended = exportctl(EXPORTCTL_NDJSON=ndjson)
     assert (ended.returncode, ended.stdout) == (0, exportctl("--help").stdout)
 
 

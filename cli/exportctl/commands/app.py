@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from exportctl.commands.declared import Declared, says_yes
+from exportctl.commands.declared import Declared
 from exportctl.commands.layout import SETTINGS, told
 from exportctl.model.errors import Usage
+from exportctl.startup.answers import says_yes
 
 COMMANDS: Final = {
     "run": "Start an export, follow it, download and verify the archive.",

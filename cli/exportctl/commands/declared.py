@@ -7,16 +7,15 @@ be declared is what `converted` knows, anything else is an error when the comman
 
 import difflib
 import math
-import os
 from typing import Any, Final, Literal, get_args, get_origin
 
 from typer.core import TyperCommand
 
 from exportctl.commands.layout import Layout
+from exportctl.startup.answers import FALSE
 
 TRUE: Final = frozenset({"1", "true", "yes", "on", "y", "t"})
-FALSE: Final = frozenset({"", "0", "false", "no", "off", "n", "f"})
-"""What an environment variable of a switch may say, in any case of letters; the same as typer's."""
+"""What the environment variable of a switch says for yes, in any case of letters; the same as typer's."""
 
 
 class Declared(Layout, TyperCommand):
@@ -117,8 +116,3 @@ def _choice(word: str, choices: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(word.lower(), choices, n=1)
     known = ", ".join(choices)
     raise ValueError(f"{word!r} is not one of {known}" + (f". Did you mean {near[0]}?" if near else ""))
-
-
-def says_yes(variable: str) -> bool:
-    """Whether an environment variable of a switch is set and not to no."""
-    return os.environ.get(variable, "").strip().lower() not in FALSE

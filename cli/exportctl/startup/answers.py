@@ -11,6 +11,8 @@ import sys
 
 _HERE = os.path.dirname(__file__)  # noqa: PTH120 - importing pathlib costs as much as a bare start
 _HELP = ("--help", "-h")
+FALSE = frozenset({"", "0", "false", "no", "off", "n", "f"})
+"""What the environment variable of a switch says for no, in any case of letters; the same as typer's."""
 SCRIPTS = {"bash": "exportctl.bash", "zsh": "_exportctl", "fish": "exportctl.fish"}
 """The script of each shell: its file's name, which zsh wants to be that of the function in it."""
 
@@ -27,7 +29,7 @@ def answer(arguments: list[str]) -> int | None:
 
 def _text(arguments: list[str]) -> str | None:
     match arguments:
-        case [] if not os.environ.get("EXPORTCTL_NDJSON"):
+        case [] if not says_yes("EXPORTCTL_NDJSON"):
             return read("help", "exportctl.txt")
         case [asked] if asked in _HELP:
             return read("help", "exportctl.txt")
@@ -37,6 +39,11 @@ def _text(arguments: list[str]) -> str | None:
             return read("shells", SCRIPTS[shell])
         case _:
             return None
+
+
+def says_yes(variable: str) -> bool:
+    """Whether the environment variable of a switch is set, and not to no."""
+    return os.environ.get(variable, "").strip().lower() not in FALSE
 
 
 def read(*path: str) -> str | None:
