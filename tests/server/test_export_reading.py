@@ -367,6 +367,28 @@ def test_labelme_names_its_image_or_lies_beside_it(folder):
     assert "lost.json: its image is not in the folder; its polygons are left out" in made.warnings
 
 
+def test_labelme_in_a_folder_of_its_own_finds_its_image(folder):
+    image(folder, "images/a.png")
+    (folder / "json").mkdir()
+    (folder / "json/a.json").write_text(json.dumps(labelme(shape("polygon", CORNERS), imagePath="../images/a.png")))
+    _, images = plan(folder)
+    assert areas(images["images/a.png"]) == [400]
+
+
+def test_impossible_sizes_and_names_that_are_no_text_end_nothing(folder):
+    (folder / "a.png").write_bytes(b"")
+    image(folder, "b.png")
+    (folder / "a.json").write_text(
+        json.dumps(labelme(shape("polygon", CORNERS), imageWidth=10**30, imageHeight=10**30))
+    )
+    document = coco("b.png", "\ud800\x00.png", categories=[{"id": 7, "name": "\ud800\x1bcell"}])
+    (folder / "annotations.json").write_text(json.dumps(document))
+    made, images = plan(folder)
+    assert areas(images["b.png"]) == [400]
+    assert read_categories(made.file) == ("\ufffd\ufffdcell", "cell")
+    orjson.dumps(made.warnings)
+
+
 # --- YOLO
 
 

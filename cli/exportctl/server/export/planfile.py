@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 
 from exportctl.server.export.headers import Header
+from exportctl.server.export.remarks import printable
 from exportctl.server.export.shapes import Annotation, Part
 
 _OFFSET = struct.Struct("<Q")
@@ -58,7 +59,7 @@ class PlanWriter:
 
     def category(self, name: str) -> int:
         """Return the number of a category, a new one for a new name."""
-        return self.categories.setdefault(name, len(self.categories))
+        return self.categories.setdefault(printable(name), len(self.categories))
 
     def add(self, image: PlannedImage) -> None:
         """Write one image; they must come in the order of their index."""

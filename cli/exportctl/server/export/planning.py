@@ -36,7 +36,8 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
         for index, path in enumerate(images):
             title = printable(path)
             header = read_header(os.path.join(folder, path))  # noqa: PTH118 - a path that need not be UTF-8
-            _remark(header, title, options, remarks)
+            there = os.access(os.path.join(folder, path), os.R_OK)  # noqa: PTH118 - as above
+            _remark(header, title, remarks, copied=options.images and there)
             sketches, header = sources.sketches(path, header, title, remarks)
             annotations = tuple(
                 Annotation(category=writer.category(category), parts=parts)
@@ -100,9 +101,9 @@ def _selected(images: list[str], selected: Sequence[str]) -> list[str]:
     return [path for path in images if path in wanted]
 
 
-def _remark(header: Header, title: str, options: ExportOptions, remarks: Remarks) -> None:
+def _remark(header: Header, title: str, remarks: Remarks, *, copied: bool) -> None:
     if header.problem:
-        copied = "; its bytes are exported as they are, without an overlay" if options.images else ""
-        remarks.say(f"{title} {header.problem}{copied}")
+        exported = "; its bytes are exported as they are, without an overlay" if copied else ""
+        remarks.say(f"{title} {header.problem}{exported}")
     elif header.pages > 1:
         remarks.say(f"{title} has more than one page; polygons, overlay and size are of the first")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 LIMIT = 200
 _NAMES_SHOWN = 3
+_LINE_LENGTH = 1000
 
 _SINGULAR_PLURAL = {
     "few-points": (
@@ -81,7 +82,8 @@ class Remarks:
         self._counts.clear()
 
     def say(self, line: str) -> None:
-        """Add a line; the same line twice is said once."""
+        """Add a line; the same line twice is said once. Names in it may hold anything, so it is made printable here."""
+        line = printable(line[:_LINE_LENGTH])
         if line in self._said:
             return
         if len(self._said) < self._limit:

@@ -22,6 +22,7 @@ from exportctl.server.export.remarks import Remarks, printable, some_names
 from exportctl.server.export.shapes import Sketch
 
 _LABELS_LIMIT = 256 << 20
+_SIDE_LIMIT = 1 << 31
 _CLASS_LIST_LIMIT = 4 << 20
 
 
@@ -68,8 +69,8 @@ class Sources:
             return []
         if not isinstance(document, dict) or not is_labelme(document):
             return []
-        width, height = document.get("imageWidth"), document.get("imageHeight")
-        given = (width, height) if type(width) is int and type(height) is int and width > 0 and height > 0 else None
+        width, height = _side(document.get("imageWidth")), _side(document.get("imageHeight"))
+        given = (width, height) if width and height else None
         return [(path, read_labelme(document, printable(path), remarks), given)]
 
     def _from_yolo(self, image: str, size: tuple[int, int], remarks: Remarks) -> list[tuple[str, list[Sketch], None]]:
@@ -126,6 +127,8 @@ def open_sources(root: str, listing: Listing, remarks: Remarks) -> Sources:
             _match(coco, path, index, sources, remarks)
         elif isinstance(document, dict) and is_labelme(document):
             image = index.beside(path, image_name(document))
+            if image is None and isinstance(named := document.get("imagePath"), str):
+                image = index.find(posixpath.dirname(path), named)
             if image is None:
                 remarks.say(f"{printable(path)}: its image is not in the folder; its polygons are left out")
             else:
@@ -180,6 +183,11 @@ class _ImageIndex:
         stem = self._stems.get(composed(posixpath.splitext(document)[0]), [])
         named = self._paths.get(posixpath.join(folder, composed(name))) if name else None
         return named if named is not None else stem[0] if stem else None
+
+
+def _side(value: object) -> int:
+    """Return a size in pixels that can be one, else 0."""
+    return value if type(value) is int and 0 < value < _SIDE_LIMIT else 0
 
 
 def _label_paths(image: str) -> list[str]:

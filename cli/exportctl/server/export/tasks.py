@@ -190,7 +190,7 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
                 entries.append(Entry(name=f"images/{image.original}", file=source))
             elif not image.header.problem:
                 warnings.append(f"{image.title} cannot be read any more and is not in the export")
-    if options.visualizations and not image.header.problem:
+    if options.visualizations and not image.header.problem and not warnings:
         with _timed(seconds, "visualizations"):
             try:
                 picture = pixels.decode(source, image.header)
