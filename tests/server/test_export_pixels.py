@@ -1,6 +1,8 @@
 """Pictures: what headers say, what is decoded, and how damage is told."""
 
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -137,6 +139,19 @@ def test_exif_orientation_is_not_applied_to_pixels_or_size(tmp_path):
 def test_a_picture_beyond_the_limit_is_refused_before_it_is_read(tmp_path):
     with pytest.raises(PixelsError, match="more than can be drawn"):
         decode(str(tmp_path / "none.png"), Header(format="png", width=50_000, height=50_000))
+
+
+def test_opencv_takes_pictures_beyond_its_own_limit():
+    """Loaded through our module it lets a header of 2^30 pixels and more pass (and finds the pixels missing)."""
+    code = (
+        "import numpy, struct, zlib\n"
+        "from exportctl.server.export.opencv import cv2\n"
+        "def chunk(kind, data):\n"
+        "    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))\n"
+        "png = b'\\x89PNG\\r\\n\\x1a\\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 40000, 40000, 8, 0, 0, 0, 0))\n"
+        "cv2.imdecode(numpy.frombuffer(png, numpy.uint8), cv2.IMREAD_GRAYSCALE)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_a_dim_sixteen_bit_picture_becomes_visible():

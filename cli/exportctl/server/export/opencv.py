@@ -1,7 +1,8 @@
 """OpenCV as the workers use it: one thread, no word on standard error, pictures of up to 2^31 pixels.
 
-Import `cv2` from here only. Its pixel limit is read from the environment when it is first imported, so the
-variables are set before; its own default ends at 2^30 pixels. The pool gives the parallelism, hence one thread.
+Import `cv2` from here only, and preload this module rather than `cv2`: the pixel limit is read from the environment
+when OpenCV is loaded, so the variables are set before; its own default ends at 2^30 pixels. The pool gives the
+parallelism, hence one thread.
 """
 
 import logging
@@ -14,8 +15,8 @@ from contextlib import contextmanager
 PIXEL_LIMIT = 2**31 - 1
 """Pixels of the largest image that is drawn; a larger one is exported without an overlay."""
 
-os.environ["CV_IO_MAX_IMAGE_PIXELS"] = str(PIXEL_LIMIT)
-os.environ["CV_IO_MAX_IMAGE_WIDTH"] = os.environ["CV_IO_MAX_IMAGE_HEIGHT"] = str(2**30)
+os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(PIXEL_LIMIT)
+os.environ["OPENCV_IO_MAX_IMAGE_WIDTH"] = os.environ["OPENCV_IO_MAX_IMAGE_HEIGHT"] = str(2**30)
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 import cv2  # noqa: E402 - only now, see above
