@@ -8,12 +8,9 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
-
-_CONNECTION: Final = "Connection"
-_OUTPUT: Final = "Output"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,18 +91,22 @@ class Connection:
 class Content:
     """What an export shall contain."""
 
-    images: Annotated[bool | None, typer.Option("--images/--no-images", help="Original images.")] = None
+    images: Annotated[bool | None, typer.Option("--images/--no-images", help="Original images; on by default.")] = None
     visualizations: Annotated[
-        bool | None, typer.Option("--visualizations/--no-visualizations", help="Images with polygons drawn.")
+        bool | None,
+        typer.Option("--visualizations/--no-visualizations", help="Images with polygons drawn; on by default."),
     ] = None
     annotations: Annotated[
         str | None,
-        typer.Option("--annotations", metavar="LIST", help="Of coco, yolo, json, with commas; or none."),
+        typer.Option(
+            "--annotations", metavar="LIST", help="Of coco, yolo, json, with commas, or none; coco by default."
+        ),
     ] = None
     metrics: Annotated[
-        str | None, typer.Option("--metrics", metavar="LIST", help="Of excel, csv, json, with commas; or none.")
+        str | None,
+        typer.Option("--metrics", metavar="LIST", help="Of excel, csv, json, with commas, or none; excel by default."),
     ] = None
-    docs: Annotated[bool | None, typer.Option("--docs/--no-docs", help="A README of the export.")] = None
+    docs: Annotated[bool | None, typer.Option("--docs/--no-docs", help="A README of the export; on by default.")] = None
     select: Annotated[
         list[str] | None,
         typer.Option("--select", metavar="ID", help="Only this image (repeatable); embedded: a path in the folder."),
