@@ -148,7 +148,8 @@ def test_opencv_takes_pictures_beyond_its_own_limit():
         "from exportctl.server.export.opencv import cv2\n"
         "def chunk(kind, data):\n"
         "    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))\n"
-        "png = b'\\x89PNG\\r\\n\\x1a\\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 40000, 40000, 8, 0, 0, 0, 0))\n"
+        "png = b'\\x89PNG\\r\\n\\x1a\\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 40000, 40000, 1, 0, 0, 0, 0))\n"
+        "png += chunk(b'IDAT', zlib.compress(bytes(5001 * 400))) + chunk(b'IEND', b'')\n"
         "cv2.imdecode(numpy.frombuffer(png, numpy.uint8), cv2.IMREAD_GRAYSCALE)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
