@@ -6,51 +6,29 @@ polling stops. What lies behind a gap waits until the log was asked for what is 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NoReturn, Self
 
 from exportctl.client import failures
 from exportctl.client.api import LONG_POLL_SECONDS, Api
+from exportctl.client.calls import Calls
 from exportctl.client.sequencer import Sequencer
 from exportctl.client.socket import Socket, SocketLost, open_socket
-from exportctl.model.errors import ExportctlError, NotAllowed
+from exportctl.client.watch import Watch
+from exportctl.model.errors import ExportctlError, NotAllowed, Unreachable
 from exportctl.model.job import Job, reduce
 from exportctl.model.lines import ConnectionChanged, Line, Log, Source
 from exportctl.protocol.dialects import dialect2, reading
-from exportctl.protocol.dialects.reading import Object
-from exportctl.protocol.events import AnyEvent, Event, Heartbeat, StatusSync
+from exportctl.protocol.events import AnyEvent, Cancelled, Completed, Event, Failed, Heartbeat, StatusSync
 from exportctl.protocol.happenings import AckReceived
 
-ACKNOWLEDGE_SECONDS: Final = 15.0
-"""Servers that draw were seen silent for 8 s (`WIRE.md`, 13)."""
 OUTAGE_SECONDS: Final = 120.0
-"""How long a server may fail to answer polls, in a row, before a job is given up."""
+"""How long, in a row, a server may fail to answer polls, or the only transport, before a job is given up."""
 _RETRY_FIRST: Final = 0.5
 _RETRY_MOST: Final = 30.0
 
 Transport = Literal["auto", "socket", "polling"]
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Watch:
-    """One job being followed. `ended` is done with the job's last state, or with the error that ends the following."""
-
-    project_id: str
-    job: Job
-    sequencer: Sequencer = field(default_factory=Sequencer)
-    ended: asyncio.Future[Job]
-    log: str | None = None
-    events: int = 0
-    replay_until: int = 0
-    is_subscribing: bool = False
-    poller: asyncio.Task[None] | None = None
-    filler: asyncio.Task[None] | None = None
-
-    def fail(self, error: ExportctlError) -> None:
-        """End the following with `error`, once."""
-        if not self.ended.done():
-            self.ended.set_exception(error)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +49,7 @@ class Follower:
     polls: int = field(init=False, default=0)
     _watches: dict[str, Watch] = field(init=False, default_factory=dict)
     _socket: Socket | None = field(init=False, default=None)
-    _answers: dict[int, asyncio.Future[Object]] = field(init=False, default_factory=dict)
+    _calls: Calls = field(init=False, default_factory=Calls)
     _tried: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _refused: NotAllowed | None = field(init=False, default=None)
     _tasks: asyncio.TaskGroup = field(init=False, default_factory=asyncio.TaskGroup)
@@ -110,10 +88,10 @@ class Follower:
             ended=asyncio.get_running_loop().create_future(),
         )
         self._watches[job_id] = watch
-        if self._socket is None:
-            self._start_poller(watch)
-        else:
+        if self._socket is not None:
             self._run(self._subscribe(watch, self._socket))
+        elif self.transport != "socket":
+            self._start_poller(watch)
         return watch
 
     async def cancel(self, watch: Watch, reason: str) -> None:
@@ -122,7 +100,7 @@ class Follower:
         if socket is not None:
             request: dict[str, str | int] = {"jobId": watch.job.job_id, "reason": reason}
             try:
-                answer = await self._call(socket, "export:cancel", request)
+                answer = await self._calls.call(socket, "export:cancel", request)
             except (SocketLost, TimeoutError):
                 pass
             else:
@@ -142,7 +120,7 @@ class Follower:
             self._changed("polling", "--transport polling")
             self._tried.set()
             return
-        attempt = 0
+        attempt, up_at = 0, self.monotonic()
         while True:
             try:
                 async with open_socket(self.api.http, self.api.server) as socket:
@@ -157,20 +135,25 @@ class Follower:
                 for watch in self._watches.values():
                     watch.fail(refusal)
                 return
-            self._socket = None
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(SocketLost(reason))
-            self._answers.clear()
+            if self._socket is not None:
+                up_at = self.monotonic()
             attempt += 1
             delay = min(_RETRY_MOST, _RETRY_FIRST * 2 ** (attempt - 1)) * (0.5 + self.jitter() / 2)
-            state: Literal["polling", "reconnecting"] = "reconnecting" if self.transport == "socket" else "polling"
-            self._changed(state, reason, attempt=attempt, retry_in=round(delay, 1))
-            self._tried.set()
-            if state == "polling":
-                for watch in self._watches.values():
-                    self._start_poller(watch)
+            self._lost(reason, attempt, delay, down_for=self.monotonic() - up_at)
             await self.sleep(delay)
+
+    def _lost(self, reason: str, attempt: int, delay: float, *, down_for: float) -> None:
+        """Say that the socket is down, end what waits for its answers, and go on by long poll where that is allowed."""
+        self._socket = None
+        self._calls.lose(reason)
+        state: Literal["polling", "reconnecting"] = "reconnecting" if self.transport == "socket" else "polling"
+        self._changed(state, reason, attempt=attempt, retry_in=round(delay, 1))
+        self._tried.set()
+        for watch in self._watches.values():
+            if state == "polling":
+                self._start_poller(watch)
+            elif down_for > OUTAGE_SECONDS:
+                watch.fail(Unreachable(f"no socket to {self.api.server.url}: {reason}", hint="--transport auto"))
 
     async def _serve(self, socket: Socket) -> NoReturn:
         """Subscribe what is followed and hand on what comes, until the socket is lost."""
@@ -183,9 +166,11 @@ class Follower:
                 watch.poller = None
             self._run(self._subscribe(watch, socket))
         while True:
-            for happening in await socket.receive():
+            happenings = await socket.receive()
+            self._calls.heard()
+            for happening in happenings:
                 if isinstance(happening, AckReceived):
-                    self._answer(happening)
+                    self._calls.answer(happening)
                 elif happening.args:
                     self._take(dialect2.decode(happening.name, happening.args[0]), Source.SOCKET)
 
@@ -197,38 +182,26 @@ class Follower:
         if watch.log is not None:
             request["log"] = watch.log
         try:
-            answer = await self._call(socket, "export:subscribe", request)
-        except (SocketLost, TimeoutError):
-            # The socket is gone or mute about this job: what it owes comes by long poll.
-            self._start_poller(watch)
+            answer = await self._calls.call(socket, "export:subscribe", request)
+        except SocketLost:
+            if self.transport != "socket":
+                self._start_poller(watch)
+            return
+        except TimeoutError:
+            self._start_poller(watch)  # the socket is mute about this job: what it owes comes by long poll
             return
         finally:
             watch.is_subscribing = False
         if reading.flag(answer, "ok") is not True:
-            status = 404 if reading.text(answer, "code") == "NOT_FOUND" else 403
-            watch.fail(failures.from_answer(status, answer, what=f"job {watch.job.job_id}"))
+            # The socket is fast, REST is the judge: it says what the refusal means, or has no part in it.
+            self._start_poller(watch)
             return
         self._note_log(watch, reading.text(answer, "log"), gap=reading.flag(answer, "gap") or False)
-        watch.sequencer.hear(reading.integer(answer, "lastSeq") or 0)
+        last_seq = reading.integer(answer, "lastSeq") or 0
+        watch.sequencer.hear(last_seq)
+        if watch.is_over(reading.text(answer, "status"), last_seq):
+            self._start_poller(watch)
         self._fill(watch)
-
-    async def _call(self, socket: Socket, name: str, data: Mapping[str, str | int]) -> Object:
-        """Emit with an acknowledgement and return it. Raises `SocketLost`, `TimeoutError`."""
-        answer: asyncio.Future[Object] = asyncio.get_running_loop().create_future()
-        ack_id = await socket.emit(name, dict(data))
-        self._answers[ack_id] = answer
-        try:
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                return await answer
-        finally:
-            self._answers.pop(ack_id, None)
-            socket.machine.forget(ack_id)
-
-    def _answer(self, ack: AckReceived) -> None:
-        answer = self._answers.get(ack.ack_id)
-        if answer is not None and not answer.done():
-            first = ack.args[0] if ack.args else None
-            answer.set_result(first if isinstance(first, dict) else {})
 
     def _take(self, event: AnyEvent, source: Source) -> None:
         """Let an event through to its job, in order."""
@@ -285,9 +258,13 @@ class Follower:
         """Follow one job by long poll until it ends or the socket is back."""
         failing_since: float | None = None
         while not watch.ended.done():
+            asked_at, cursor = self.monotonic(), watch.sequencer.cursor
             try:
                 await self._read_log(watch, wait=LONG_POLL_SECONDS, source=Source.POLL, attempts=1)
                 failing_since = None
+                if watch.sequencer.cursor == cursor and self.monotonic() - asked_at < self.poll_interval:
+                    # The server did not hold the answer back, or holds nothing that helps.
+                    await self.sleep(self.poll_interval)
             except ExportctlError as error:
                 now = self.monotonic()
                 failing_since = now if failing_since is None else failing_since
@@ -309,6 +286,19 @@ class Follower:
         self._note_log(watch, page.log, gap=page.gap)
         for event in page.events:
             self._take(event, source)
+        if watch.is_over(page.status, page.last_seq):
+            await self._settle(watch, attempts=attempts)
+
+    async def _settle(self, watch: Watch, *, attempts: int) -> None:
+        """Take the end of a job that lies before the cursor (`follow --after`): known, and not told again."""
+        before = watch.sequencer.cursor - 1
+        page = await self.api.events(
+            watch.project_id, watch.job.job_id, after=before, log=watch.log, wait=0, attempts=attempts
+        )
+        for event in page.events:
+            if isinstance(event, Completed | Failed | Cancelled) and not watch.ended.done():
+                watch.job, _ = reduce(replace(watch.job, seq=before), event, Source.REPLAY)
+                watch.ended.set_result(watch.job)
 
     def _note_log(self, watch: Watch, log: str | None, *, gap: bool) -> None:
         """Remember which log the cursor counts in; where the server counts in another, begin again at 1 and say so."""
@@ -323,6 +313,7 @@ class Follower:
                 )
             )
             watch.sequencer.rewind()
+            watch.job = replace(watch.job, seq=0)
         watch.log = log or watch.log
 
     def _changed(

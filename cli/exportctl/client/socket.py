@@ -60,14 +60,15 @@ class Socket:
             if told:
                 return told
 
-    async def emit(self, name: str, data: Value) -> int:
-        """Send an event and return the id of the acknowledgement that will answer it. Raises `SocketLost`."""
+    def emit(self, name: str, data: Value) -> int:
+        """Queue an event and return the id of the acknowledgement that will answer it; `flush` sends it.
+
+        Two steps, so that the caller waits for the answer before it can come. Raises `SocketLost`.
+        """
         try:
-            ack_id = self.machine.emit(name, data, ack=True)
+            return self.machine.emit(name, data, ack=True)
         except ProtocolError as error:
             raise SocketLost(str(error)) from error
-        await self._flush()
-        return ack_id
 
     async def connect(self) -> None:
         """Wait until the server has let us in. Raises `SocketLost`, `NotAllowed`."""
@@ -108,10 +109,11 @@ class Socket:
             raise SocketLost(f"the server breaks the protocol: {error}") from error
         except httpx_ws.HTTPXWSException as error:
             raise SocketLost(_words(error)) from error
-        await self._flush()
+        await self.flush()
         return happenings
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Send what is queued. Raises `SocketLost`."""
         try:
             for frame in self.machine.data_to_send():
                 if isinstance(frame, str):
@@ -129,6 +131,7 @@ async def open_socket(http: httpx.AsyncClient, server: Server) -> AsyncIterator[
     Raises `SocketLost`, `NotAllowed`; so may the body, and it comes out as it was raised.
     """
     auth: dict[str, Value] | None = {"token": server.token} if server.token else None
+    raised: BaseException | None = None
     try:
         web_socket: httpx_ws.AsyncWebSocketSession
         async with httpx_ws.aconnect_ws(
@@ -137,25 +140,36 @@ async def open_socket(http: httpx.AsyncClient, server: Server) -> AsyncIterator[
             keepalive_ping_interval_seconds=None,
             timeout=httpx.Timeout(CONNECT_SECONDS, read=None),
         ) as web_socket:
-            socket = Socket(web_socket=web_socket, machine=Connection(auth=auth))
-            await socket.connect()
-            yield socket
+            try:
+                socket = Socket(web_socket=web_socket, machine=Connection(auth=auth))
+                await socket.connect()
+                yield socket
+            except BaseException as error:
+                raised = error
+                raise
     except httpx_ws.HTTPXWSException as error:
         raise SocketLost(_words(error)) from error
     except httpx.HTTPError as error:
         raise SocketLost(failures.from_transport(error, server.url).message) from error
     except BaseExceptionGroup as group:
         # httpx-ws runs a task group around the body: what was raised in there comes out wrapped.
-        raise _first(group) from group
+        if raised is not None and not isinstance(raised, asyncio.CancelledError):
+            raise raised from group
+        raise _of_its_own(group) from group
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _of_its_own(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the loss that the failure of httpx-ws's own task is: a pong nobody asked for is a `KeyError` there."""
     error = group.exceptions[0]
-    if isinstance(error, BaseExceptionGroup):
-        return _first(error)
-    if isinstance(error, httpx_ws.HTTPXWSException):
-        return SocketLost(_words(error))
-    return error
+    match error:
+        case BaseExceptionGroup():
+            return _of_its_own(error)
+        case httpx_ws.HTTPXWSException():
+            return SocketLost(_words(error))
+        case Exception():
+            return SocketLost(f"the WebSocket broke ({type(error).__name__})")
+        case _:
+            return error
 
 
 def _words(error: httpx_ws.HTTPXWSException) -> str:

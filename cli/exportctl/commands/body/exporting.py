@@ -17,8 +17,9 @@ from exportctl.client.api import Api, Project
 from exportctl.client.destination import Destination
 from exportctl.client.download import Archive, Download, check_space, present_archive
 from exportctl.client.embedded import Embedded
-from exportctl.client.follow import Follower, Transport, Watch
+from exportctl.client.follow import Follower, Transport
 from exportctl.client.pace import Pace
+from exportctl.client.watch import Watch
 from exportctl.commands.body.report import Report, details, error_of, signal_status
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Connection, Interrupt, Saving

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exportctl.client.download import Saved
-from exportctl.client.follow import Follower, Watch
+from exportctl.client.follow import Follower
+from exportctl.client.watch import Watch
 from exportctl.model.errors import CancelledElsewhere, ExportctlError, ExportFailed
 from exportctl.model.job import Job
 from exportctl.model.lines import ErrorDetails, Outcome, Result, Seconds, Stats

@@ -1,0 +1,37 @@
+"""One job being followed: its state, its place in the log, the tasks that bring its events."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from exportctl.client.sequencer import Sequencer
+from exportctl.model.errors import ExportctlError
+from exportctl.model.job import Job
+
+_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Watch:
+    """One job being followed. `ended` is done with the job's last state, or with the error that ends the following."""
+
+    project_id: str
+    job: Job
+    sequencer: Sequencer = field(default_factory=Sequencer)
+    ended: asyncio.Future[Job]
+    log: str | None = None
+    events: int = 0
+    replay_until: int = 0
+    is_subscribing: bool = False
+    poller: asyncio.Task[None] | None = None
+    filler: asyncio.Task[None] | None = None
+
+    def fail(self, error: ExportctlError) -> None:
+        """End the following with `error`, once."""
+        if not self.ended.done():
+            self.ended.set_exception(error)
+            self.ended.exception()  # looked at: where nobody waits, the error is not lost, the command ended before it
+
+    def is_over(self, status: str | None, last_seq: int) -> bool:
+        """Whether the job has ended by the server's `status`, and its end lies before the cursor, untold."""
+        return status in _ENDED and 0 < last_seq <= self.sequencer.cursor and not self.ended.done()
