@@ -23,6 +23,7 @@ from exportctl.protocol.events import AnyEvent, StageProgress
 if TYPE_CHECKING:
     import stamina.instrumentation
 
+PROTOCOL_2: Final = 2
 ATTEMPTS: Final = 5
 LONG_POLL_SECONDS: Final = 25
 """Below the 30 s after which servers answer empty and the 60 s of usual proxies."""
@@ -91,7 +92,7 @@ class Api:
         page = 1
         while True:
             answer = await self._get("/api/projects", what="the list of projects", params={"page": page, "limit": 50})
-            projects = [_project(one) for one in _objects(answer, "projects")]
+            projects = [_project(one) for one in _objects(answer, "projects") if reading.text(one, "id")]
             known += [project.title for project in projects]
             for project in projects:
                 if project.id == wanted:
@@ -119,6 +120,8 @@ class Api:
             what=f"project {project_id}",
             content=orjson.dumps({"options": options, "projectName": name}),
             headers={"Content-Type": "application/json", "Idempotency-Key": key},
+            # A server of protocol 1 knows no such key: sent again it would start a second export (`WIRE.md`, 15).
+            attempts=ATTEMPTS if self.protocol == PROTOCOL_2 else 1,
         )
         job_id = reading.text(answer, "jobId")
         if job_id is None:
