@@ -7,9 +7,13 @@ A line knows its event's own keys. The numbers of the run (`seq`, `elapsed`, `co
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
-from exportctl.protocol.events import Data, StageProgress
+from exportctl.protocol import events
+
+Data: TypeAlias = events.Data
+StageProgress: TypeAlias = events.StageProgress
+DOWNLOADING: Final = events.DOWNLOADING
 
 SCHEMA_VERSION = 1
 SCHEMA_ID = "https://exportctl.dev/schema/1/line.json"

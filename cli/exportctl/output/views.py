@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from exportctl.model.lines import (
+    DOWNLOADING,
     DownloadProgress,
     ExportCancelled,
     ExportCompleted,
@@ -20,9 +21,9 @@ from exportctl.model.lines import (
     Line,
     Outcome,
     Result,
+    StageProgress,
 )
 from exportctl.output.safe import visible
-from exportctl.protocol.events import DOWNLOADING, StageProgress
 
 _STAGES_KEPT = 100
 
