@@ -4,6 +4,7 @@ Nothing of a request (headers, tokens) and nothing of a path on the server goes 
 """
 
 import os
+import re
 import socket
 import ssl
 
@@ -12,6 +13,7 @@ import httpx
 from exportctl.model.errors import Busy, ExportctlError, NotAllowed, NotFound, Rejected, Unreachable
 
 _TEXT_LIMIT = 300
+_PATH = re.compile(r"(?<![\w.:/…])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\"`:,;()<>]+)+[/\\]([^\s/\\'\"`:,;()<>]+)")
 
 
 def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> ExportctlError:
@@ -32,6 +34,8 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> Expor
             words = f"the proxy refused: {_first_line(str(error))}"
         case httpx.ConnectError():
             words = _system_words(error) or _first_line(str(error)) or "the connection was refused"
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
+            words = "the request could not be made"  # the error's own words quote headers: the token is one
         case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError():
             words = "the connection broke"
         case _:
@@ -48,7 +52,7 @@ def from_answer(status: int, body: object, *, what: str) -> ExportctlError:
     """Return the error for an answer that is a refusal. `what` names the request in words ("project nuclei")."""
     details = body if isinstance(body, dict) else {}
     said = details.get("error")
-    message = _first_line(said)[:_TEXT_LIMIT] if isinstance(said, str) and said.strip() else _validation(details)
+    message = without_paths(_first_line(said if isinstance(said, str) else "") or _validation(details))[:_TEXT_LIMIT]
     hint = details.get("hint") if isinstance(details.get("hint"), str) else None
     code = details.get("code") if isinstance(details.get("code"), str) else None
     match status:
@@ -88,8 +92,17 @@ def _validation(details: dict[str, object]) -> str:
     errors = details.get("errors")
     if not isinstance(errors, list):
         return ""
-    said = [f"{one.get('path')}: {one.get('msg')}" for one in errors if isinstance(one, dict)]
-    return "; ".join(said)[:_TEXT_LIMIT]
+    said = [
+        ": ".join(_first_line(word) for word in (one.get("path"), one.get("msg")) if isinstance(word, str) and word)
+        for one in errors
+        if isinstance(one, dict)
+    ]
+    return "; ".join(word for word in said if word)
+
+
+def without_paths(text: str) -> str:
+    """Return `text` with each absolute path cut to its last part: how the server's disk is laid out is not our news."""
+    return _PATH.sub(lambda found: f"…/{found[1]}", text)
 
 
 def _certificate_problem(error: BaseException) -> str | None:
@@ -108,6 +121,8 @@ def _system_words(error: BaseException) -> str | None:
         cause = seen.pop()
         if isinstance(cause, socket.gaierror):
             return "its name is not known"
+        if isinstance(cause, ssl.SSLError):
+            return "it speaks no TLS that is known here"
         if isinstance(cause, OSError) and cause.errno is not None:
             return os.strerror(cause.errno).lower()
         if isinstance(cause, BaseExceptionGroup):
@@ -118,4 +133,4 @@ def _system_words(error: BaseException) -> str | None:
 
 
 def _first_line(text: str) -> str:
-    return text.strip().split("\n", 1)[0]
+    return next(iter(text.strip().splitlines()), "").rstrip()
