@@ -5,6 +5,8 @@ that the system's certificates, 20 ms of loading, are read only where they are n
 closed.
 """
 
+import ipaddress
+import re
 import ssl
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ import httpx
 from exportctl import __version__
 from exportctl.model.errors import Usage
 
+_LAST_PORT = 65535
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 """Servers of protocol 1 were seen silent for 8 s while they draw (`WIRE.md`, 13)."""
@@ -35,7 +38,8 @@ def parse_url(text: str) -> str:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise Usage(f"--server {text!r} is no URL: {error}", hint="for example https://export.example.org") from error
-    if url.scheme not in {"http", "https"} or not url.host:
+    is_host = bool(url.host) and not re.search(r"[\s%]", url.host) and not (url.port and url.port > _LAST_PORT)
+    if url.scheme not in {"http", "https"} or not is_host:
         raise Usage(f"--server {text!r} is no http or https URL", hint="for example https://export.example.org")
     if url.userinfo:
         raise Usage(
@@ -67,7 +71,10 @@ def open_client(server: Server) -> httpx.AsyncClient:
 
 def _is_loopback(url: str) -> bool:
     host = httpx.URL(url).host
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761, section 6.3
 
 
 def _trust(server: Server) -> ssl.SSLContext:
