@@ -8,8 +8,11 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import cv2
 import httpx
+import numpy as np
 import pytest
+
 from exportctl.server.run import run
 from exportctl.server.settings import Settings, projects_of
 
@@ -23,6 +26,33 @@ class Running:
         self.url = url
         self.settings = settings
         self.project = settings.projects[0]
+
+    async def start(self, client, options=None, **headers):
+        """Start an export of the first project; returns the job's id."""
+        path = f"/api/projects/{self.project.id}/export"
+        answer = await client.post(path, json={"options": options or {}}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["jobId"]
+
+    def job_path(self, job_id):
+        return f"/api/projects/{self.project.id}/export/{job_id}"
+
+    async def events(self, client, job_id, until=("completed", "failed", "cancelled")):
+        """Follow a job by long polls until an event whose name ends so; returns all events."""
+        seen = []
+        while not seen or seen[-1]["event"].removeprefix("export:") not in until:
+            after = seen[-1]["data"]["seq"] if seen else 0
+            answer = await client.get(self.job_path(job_id) + "/events", params={"after": after, "wait": 20})
+            seen += answer.json()["events"]
+        return seen
+
+    async def events_until(self, client, job_id, seq):
+        """Wait until a job's log holds `seq` events, or the job has ended."""
+        while True:
+            params = {"after": max(seq - 1, 0), "wait": 20, "limit": 1}
+            answer = (await client.get(self.job_path(job_id) + "/events", params=params)).json()
+            if answer["lastSeq"] >= seq or answer["status"] in {"completed", "failed", "cancelled"}:
+                return
 
     def client(self, token=TOKEN, **options):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -41,6 +71,35 @@ async def serving(settings):
     finally:
         stop.set()
         await task
+
+
+def write_images(folder, count, size=64):
+    """Write small pictures, each with one square polygon in a COCO file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(1)
+    images, annotations = [], []
+    for number in range(1, count + 1):
+        name = f"cell {number:04}.png"
+        cv2.imwrite(str(folder / name), random.integers(0, 255, (size, size), np.uint8))
+        images.append({"id": number, "file_name": name, "width": size, "height": size})
+        square = [8, 8, 40, 8, 40, 40, 8, 40]
+        annotations.append({"id": number, "image_id": number, "category_id": 1, "segmentation": [square]})
+    coco = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cell"}]}
+    (folder / "annotations.json").write_text(json.dumps(coco))
+    return folder
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A folder of twelve small pictures."""
+    return write_images(tmp_path / "cells", 12)
+
+
+@pytest.fixture
+async def server(settings_for, cells):
+    """A server of one project, `cells`."""
+    async with serving(settings_for(cells)) as running:
+        yield running
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from exportctl.server.archive import (
     WHOLE,
     AbandonedError,
@@ -18,8 +21,6 @@ from exportctl.server.archive import (
     Limits,
     SourceChangedError,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 MADE = 1_795_000_001.0
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\\0"), min_size=1, max_size=40)
@@ -157,7 +158,7 @@ def test_a_file_that_changes_between_the_two_passes_is_found_out(tmp_path, monke
         return crc32(*args)
 
     monkeypatch.setattr(zlib, "crc32", crc32_while_somebody_writes)
-    with pytest.raises(SourceChangedError, match="picture.tif was changed"):
+    with pytest.raises(SourceChangedError, match=r"picture\.tif was changed"):
         writer.append_file("picture.tif", source, deflate=False)
     writer.abandon()
 

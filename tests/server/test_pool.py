@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+
 from exportctl.server.pool import Pool, WithdrawnError, WorkerDiedError
 from server import pool_tasks
 
@@ -25,10 +26,15 @@ def gate(tmp_path):
     return gate
 
 
-async def appears(path):
+async def holds(condition):
+    """Wait for something that no event tells of."""
     async with asyncio.timeout(30):
-        while not path.exists():
+        while not condition():  # noqa: ASYNC110 - other processes set no asyncio.Event
             await asyncio.sleep(0.01)
+
+
+async def appears(path):
+    await holds(path.exists)
 
 
 def is_alive(pid):
@@ -40,9 +46,7 @@ def is_alive(pid):
 
 
 async def vanishes(pid):
-    async with asyncio.timeout(30):
-        while is_alive(pid):
-            await asyncio.sleep(0.01)
+    await holds(lambda: not is_alive(pid))
 
 
 async def test_tasks_run_in_other_processes_and_bring_back_results_and_errors(pool, gate):
@@ -54,72 +58,53 @@ async def test_tasks_run_in_other_processes_and_bring_back_results_and_errors(po
         await pool.run("a", gate, pool_tasks.fail, "as it was said")
 
 
-async def test_at_most_twice_the_workers_are_out_at_once_and_jobs_take_turns(tmp_path):
-    class Crew:
-        """An executor that runs nothing until it is told to."""
+class HeldCrew:
+    """An executor that runs nothing until it is told to."""
 
-        def __init__(self, workers):
-            self.executor = self
-            self.submitted = []
+    def __init__(self, workers):
+        self.workers = workers
+        self.executor = self
+        self.submitted = []
 
-        def submit(self, work):
-            self.submitted.append((work, asyncio.get_running_loop().create_future()))
-            return Handle(self.submitted[-1][1])
+    def submit(self, work):
+        self.submitted.append((work, Future()))
+        return self.submitted[-1][1]
 
-        def shutdown(self, **_):
-            pass
+    def shutdown(self, **_):
+        pass
 
-        def kill(self):
-            pass
+    def kill(self):
+        pass
 
-    class Handle:
-        def __init__(self, future):
-            self.future = future
+    async def run(self, number):
+        work, future = self.submitted[number]
+        future.set_result(work())
+        await settled()
 
-        def add_done_callback(self, call):
-            self.future.add_done_callback(lambda _: call(self))
 
-        def cancelled(self):
-            return False
+async def settled():
+    """Let the loop do all it can do at once."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
-        def exception(self):
-            return None
 
-        def result(self):
-            return self.future.result()
-
-        def cancel(self):
-            return False
-
-    crews = []
-
-    def make(workers):
-        crews.append(Crew(workers))
-        return crews[-1]
-
-    gate = tmp_path / "gate"
-    gate.touch()
-    pool = Pool(2, make_crew=make)
+async def test_at_most_twice_the_workers_are_out_at_once_and_jobs_take_turns(gate):
+    crew = HeldCrew(2)
+    pool = Pool(2, make_crew=lambda _: crew)
     order = []
     tasks = [asyncio.create_task(pool.run("long", gate, order.append, f"long {n}")) for n in range(8)]
-    await asyncio.sleep(0)
+    await settled()
     tasks += [asyncio.create_task(pool.run("short", gate, order.append, f"short {n}")) for n in range(2)]
-    await asyncio.sleep(0)
-    assert len(crews[0].submitted) == 4
-    done = 0
-    while done < 10:
-        assert len(crews[0].submitted) - done <= 4
-        work, future = crews[0].submitted[done]
-        future.set_result(work())
-        done += 1
-        for _ in range(4):
-            await asyncio.sleep(0)
+    await settled()
+    for done in range(10):
+        assert len(crew.submitted) - done == min(4, 10 - done)
+        await crew.run(done)
     await asyncio.gather(*tasks)
     assert order[:4] == ["long 0", "long 1", "long 2", "long 3"]
     assert order[4:8] == ["long 4", "short 0", "long 5", "short 1"], "the short job does not wait for the long one"
 
 
-async def test_any_executor_will_do(tmp_path, gate):
+async def test_any_executor_will_do(gate):
     class Threads:
         def __init__(self, workers):
             self.executor = ThreadPoolExecutor(workers)

@@ -130,10 +130,8 @@ class Pipeline:
             message="Export started",
         )
         with _told_to_users():
-            self._archive = await self._thread.run(
-                lambda: ArchiveWriter(self.files.archive, self.files.parts, record.created)
-            )
-            sealed = await self._work(plan, self._archive)
+            archive = await self._thread.run(self._open_archive)
+            sealed = await self._work(plan, archive)
         return Made(
             sealed=sealed,
             warnings=tuple(self._warnings),
@@ -149,6 +147,11 @@ class Pipeline:
         await self._thread.close()
         if self._archive is not None:
             self._archive.abandon()
+
+    def _open_archive(self) -> ArchiveWriter:
+        # Kept here, on the thread: whoever waits for it may be cancelled, and `close` must find it all the same.
+        self._archive = ArchiveWriter(self.files.archive, self.files.parts, self.journal.record.created)
+        return self._archive
 
     async def _work(self, plan: Plan, archive: ArchiveWriter) -> Sealed:
         # The README and the central directory are the compression's two steps: the rest was packed as it came.

@@ -10,9 +10,9 @@ connected or the job began. Its first subscription ends that: from then on it ge
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import socketio
 
@@ -22,6 +22,8 @@ from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.job import ENDS, JobRecord
 from exportctl.server.site import Site
 from exportctl.server.sqlite_log import timestamp
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +68,10 @@ class Sockets:
     def __init__(self, site: Site) -> None:
         self.site = site
         self._readers: dict[str, _Reader] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.server = socketio.AsyncServer(async_mode="asgi", logger=False, engineio_logger=False)
+        # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
+        self.server.eio.start_background_task = self._start
         self.server.on("connect", self._connect)
         self.server.on("disconnect", self._disconnect)
         handlers = {
@@ -85,9 +89,18 @@ class Sockets:
         """Stop telling anyone anything."""
         for reader in list(self._readers.values()):
             self._drop(reader)
-        for task in list(self._tasks):
-            task.cancel()
         await self.server.shutdown()
+        left = list(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _start(self, work: Callable[..., Coroutine[Any, Any, T]], *args: Any, **options: Any) -> asyncio.Task[T]:
+        """Run work as a task that ends with the server, at the latest."""
+        task = asyncio.create_task(work(*args, **options))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
@@ -207,18 +220,14 @@ class Sockets:
             if not reader.subscribed and not record.status.ended and record.id not in reader.following:
                 self._follow(reader, record.id, 0)
             if record.project in reader.watching:
-                task = asyncio.create_task(self._emit(reader, "export:history", {"job": status_of(record)}))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._start(self._emit, reader, "export:history", {"job": status_of(record)})
 
     def _follow(self, reader: _Reader, job_id: str, after: int) -> None:
         """Have the reader told of a job's events beyond `after` as they come."""
         reader.stop(job_id)
         if reader.gone:
             return
-        task = reader.following[job_id] = asyncio.create_task(self._live(reader, Cursor(self.site.log, job_id, after)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        reader.following[job_id] = self._start(self._live, reader, Cursor(self.site.log, job_id, after))
 
     async def _live(self, reader: _Reader, cursor: Cursor) -> None:
         while not reader.gone:

@@ -47,22 +47,21 @@ def routes(site: Site) -> list[Route]:
             raise Refusal(412, "PRECONDITION_FAILED", "The archive is another one now", headers=headers)
         # Of the whole archive, whatever part is sent (RFC 9530, 3).
         headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(archive.sha256)).decode()}:"
-        part = _part(request, etag, archive.size)
-        if part is None:
+        part, ranged = _part(request, etag, archive.size)
+        if not part:
             raise Refusal(
                 416,
                 "RANGE_NOT_SATISFIABLE",
                 f"The archive has {archive.size} bytes",
                 headers={**headers, "Content-Range": f"bytes */{archive.size}"},
             )
-        status = 200 if part == range(archive.size) and not _is_ranged(request, etag) else 206
-        if status == 206:  # noqa: PLR2004 - the status itself
+        if ranged:
             headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{archive.size}"
         try:
             file = await asyncio.to_thread(_open, site.engine.archive_of(record), archive.size)
         except OSError as error:
             raise Refusal(410, "ARCHIVE_GONE", "The archive is no longer there", "Start the export again") from error
-        return FileSlice(file, part, status, headers)
+        return FileSlice(file, part, 206 if ranged else 200, headers)
 
     paths = ("/api/projects/{project}/export/{job}/download", "/api/export/{job}/download")
     return [Route(path, download, methods=["GET", "HEAD"]) for path in paths]
@@ -111,26 +110,22 @@ def _archive_of(record: JobRecord, now: float) -> ArchiveFacts:
     return record.archive
 
 
-def _is_ranged(request: Request, etag: str) -> bool:
-    """Say whether the request's Range counts: one range of bytes, If-Range this very archive (13.1.5)."""
-    given = request.headers.get("Range")
-    return given is not None and _RANGE.match(given) is not None and request.headers.get("If-Range", etag) == etag
+def _part(request: Request, etag: str, size: int) -> tuple[range, bool]:
+    """Return the bytes to send, and whether that is the part a Range asked for; an empty part is past the end.
 
-
-def _part(request: Request, etag: str, size: int) -> range | None:
-    """Return the bytes that are asked for, None if there are none such."""
+    A Range counts if it is one range of bytes, and If-Range this very archive (13.1.5); one that is invalid is as if
+    it were not there (14.1.1).
+    """
+    whole = range(size), False
     found = _RANGE.match(request.headers.get("Range", ""))
-    if not _is_ranged(request, etag) or found is None:
-        return range(size)
+    if found is None or request.headers.get("If-Range", etag) != etag:
+        return whole
     first, last, suffix = found.groups()
     if suffix is not None:
-        part = range(max(size - int(suffix), 0), size)
-    else:
-        if last and int(last) < int(first):
-            # Invalid, so it is as if it was not there (14.1.1).
-            return range(size)
-        part = range(int(first), min(int(last) + 1, size) if last else size)
-    return part or None
+        return range(max(size - int(suffix), 0), size), True
+    if last and int(last) < int(first):
+        return whole
+    return range(int(first), min(int(last) + 1, size) if last else size), True
 
 
 def _matches(header: str | None, etag: str) -> bool:
