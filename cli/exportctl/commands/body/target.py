@@ -1,5 +1,6 @@
 """Which server a command speaks to: the configured one, or the embedded one on this machine."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Final
 from exportctl.client.api import Api
 from exportctl.client.embedded import Embedded, embedded_server
 from exportctl.client.http import Server, open_client, parse_url
+from exportctl.commands.body.report import printable
 from exportctl.commands.options import Connection
 from exportctl.config import Profile, load_profile, state_folder
 from exportctl.model.errors import ExportctlError, Usage
@@ -100,29 +102,38 @@ def embedded_project(target: str, *, sample_size: int | None) -> dict[str, objec
         return {"title": SAMPLE, "sample": SAMPLE_IMAGES if sample_size is None else sample_size}
     if sample_size is not None:
         raise Usage("--sample-size is for the sample", hint="exportctl run sample --sample-size 100")
-    folder = Path(target)
-    if not folder.exists():
+    # os.path answers where Path raises: for a name that is too long, or in a folder closed to us.
+    if not target or not os.path.exists(target):  # noqa: PTH110 - as above
         raise Usage(
-            f"no such folder: {target}",
+            f"no such folder: {target or 'the name is empty'}",
             hint="a folder of images, the word sample, or with --server URL a project there",
             code="NO_SUCH_FOLDER",
         )
-    if not folder.is_dir():
+    if not os.path.isdir(target):  # noqa: PTH112 - as above
         raise Usage(f"{target} is no folder", hint="name the folder of the images", code="NOT_A_FOLDER")
-    folder = folder.resolve()
+    folder = Path(target).resolve()
+    try:
+        os.fspath(folder).encode()
+    except UnicodeEncodeError as error:
+        raise Usage(f"{printable(target)}: its name is no UTF-8", hint="mv it to another name") from error
     return {"title": folder.name or "export", "folder": str(folder)}
 
 
 def _token(connection: Connection, profile: Profile) -> str | None:
     if connection.token:
-        return connection.token
+        return _checked(connection.token, "--token or EXPORTCTL_TOKEN")
     path = connection.token_file or (None if profile.token else profile.token_file)
     if path is None:
-        return profile.token
+        return _checked(profile.token, "the profile's token") if profile.token else None
     try:
         token = Path(path).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"--token-file {path}: {getattr(error, 'strerror', None) or 'no text'}") from error
-    if not token or not token.isascii() or any(letter.isspace() for letter in token):
-        raise Usage(f"--token-file {path} holds no token", hint="one line, without spaces")
+    return _checked(token, f"--token-file {path}")
+
+
+def _checked(token: str, source: str) -> str:
+    """Return the token; raise `Usage`, without it, where no header could carry it."""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise Usage(f"{source} holds no token", hint="one line, without spaces")
     return token
