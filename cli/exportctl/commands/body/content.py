@@ -3,6 +3,7 @@
 A whole object is always sent.
 """
 
+import codecs
 import math
 import sys
 from pathlib import Path
@@ -67,12 +68,17 @@ def _formats(flag: str, text: str, known: tuple[str, ...]) -> list[str]:
 
 
 def _read(source: str) -> dict[str, object]:
+    if source == "-" and sys.stdin is None:
+        raise Usage("--options -: standard input is closed")
     try:
         text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise Usage(f"--options {source}: {error.strerror}") from error
     try:
-        options = orjson.loads(text)
+        options = orjson.loads(text.removeprefix(codecs.BOM_UTF8))
+        orjson.dumps(options)  # it reads what is nested deeper than it writes
+    except orjson.JSONEncodeError as error:
+        raise Usage(f"--options {source} is nested too deeply") from error
     except orjson.JSONDecodeError as error:
         raise Usage(f"--options {source} is no JSON: {error}") from error
     if not isinstance(options, dict):
