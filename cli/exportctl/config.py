@@ -47,6 +47,8 @@ def load_profile(name: str) -> Profile:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         tables = {}
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Usage(f"{path} is no TOML: {error}", hint="mend the file, or move it away") from error
     table = tables.get(name)
