@@ -124,7 +124,7 @@ class Api:
             attempts=ATTEMPTS if self.protocol == PROTOCOL_2 else 1,
         )
         job_id = reading.text(answer, "jobId")
-        if job_id is None:
+        if not job_id:
             raise failures.not_json(self.server.url, "an answer without jobId")
         return job_id
 
