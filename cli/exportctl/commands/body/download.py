@@ -5,8 +5,9 @@ from exportctl.client.destination import parse_output
 from exportctl.client.download import Archive
 from exportctl.commands.body import exporting
 from exportctl.commands.body.job_name import find_job
+from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.target import Settings, reached, server_settings
+from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Saving, Shared
 from exportctl.model.errors import Busy, CancelledElsewhere, ExportctlError, ExportFailed
 
@@ -26,7 +27,7 @@ async def _download(session: Session, settings: Settings, job: str, saving: Savi
     exporting.parse_rate(saving.limit_rate)
     if destination.is_stdout:
         exporting.check_stdout(ndjson=session.shared.ndjson)
-    async with reached(settings, session.correlation_id, session.tell) as api:
+    async with reached(session, settings) as api:
         seen = await find_job(api, job)
         report = session.report
         report.job_id, report.project_id, report.warnings = seen.id, seen.project_id, seen.warnings

@@ -6,9 +6,10 @@ import time
 from exportctl.client.follow import Follower
 from exportctl.commands.body import exporting
 from exportctl.commands.body.job_name import find_job
+from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.report import Report
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.target import Settings, reached, server_settings
+from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Interrupt, Shared
 from exportctl.model.errors import ExportctlError
 from exportctl.model.lines import Outcome
@@ -18,7 +19,7 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
     """Follow the jobs; return the exit status, that of the first named one which is not done."""
 
     async def body(session: Session, found: Settings) -> int:
-        async with reached(found, session.correlation_id, session.tell) as api:
+        async with reached(session, found) as api:
             statuses = [await find_job(api, name) for name in dict.fromkeys(jobs)]
             session.reports = [
                 Report(monotonic=time.monotonic, job_id=status.id, project_id=status.project_id) for status in statuses

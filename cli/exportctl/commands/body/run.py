@@ -8,8 +8,9 @@ from exportctl.client.api import Api, Project
 from exportctl.client.destination import Destination, parse_output
 from exportctl.commands.body import exporting
 from exportctl.commands.body.content import wire_options
+from exportctl.commands.body.reaching import embedded, reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.target import Settings, embedded, embedded_project, reached, settings_of
+from exportctl.commands.body.target import Settings, embedded_project, settings_of
 from exportctl.commands.options import Connection, Content, Interrupt, Saving, Shared
 from exportctl.model.errors import Usage
 from exportctl.model.lines import Log, Outcome
@@ -90,13 +91,11 @@ async def _reach(
     if settings.server is not None:
         if asked.sample_size is not None:
             raise Usage("--sample-size is for the embedded server's sample", hint="leave out --server, or --embedded")
-        return await stack.enter_async_context(reached(settings, session.correlation_id, session.tell)), asked.target
+        return await stack.enter_async_context(reached(session, settings)), asked.target
     described = embedded_project(asked.target, sample_size=asked.sample_size)
     title = str(described["title"])
     _check(destination, title)
-    api, child = await stack.enter_async_context(
-        embedded(described, session.correlation_id, no_state=session.shared.no_state)
-    )
+    api, child = await stack.enter_async_context(embedded(session, described))
     stack.enter_context(exporting.ends_with(child, session))
     return api, title
 

@@ -26,10 +26,12 @@ from exportctl.model.errors import Bug, ExportctlError, TimeRanOut
 from exportctl.model.lines import Heartbeat, Hello, Line, Outcome, Result
 from exportctl.output.choose import ProgressSink, Sinks, choose_progress, make_sinks
 from exportctl.output.failure import failure
+from exportctl.output.safe import first_line
 from exportctl.output.stream import Stream
 
 TICK_SECONDS: Final = 0.1
 HEARTBEAT_SECONDS: Final = 30.0
+MESSAGE_COLUMNS: Final = 500
 EMBEDDED: Final = "embedded"
 """What `hello` says for a server that has no address yet."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -74,9 +76,13 @@ class Session:
             self.printed.append(text)
 
     def say_now(self, text: str) -> None:
-        """Show a message at once, above the bars."""
+        """Show a message at once: above the bars, or as a line on standard error."""
+        safe = first_line(text, limit=MESSAGE_COLUMNS)
         if self.progress is not None:
-            self.progress.say(text)
+            self.progress.say(safe)
+        elif not self.shared.quiet:
+            with contextlib.suppress(OSError):
+                os.write(2, f"{safe}\n".encode("utf-8", "replace"))
 
     def abort(self, error: ExportctlError) -> None:
         """End the command with `error`, from outside its body."""

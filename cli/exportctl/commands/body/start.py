@@ -3,8 +3,9 @@
 import uuid
 
 from exportctl.commands.body.content import wire_options
+from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.target import Settings, reached, server_settings
+from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Content, Shared
 from exportctl.model.errors import Usage
 from exportctl.model.lines import ExportStarted, Log, Outcome
@@ -33,7 +34,7 @@ def start(target: str, *, shared: Shared, connection: Connection, content: Conte
 
 async def _start(session: Session, settings: Settings, target: str, content: Content) -> int:
     options = wire_options(content)
-    async with reached(settings, session.correlation_id, session.tell) as api:
+    async with reached(session, settings) as api:
         project = await api.find_project(target)
         session.report.project_id = project.id
         if content.dry_run:

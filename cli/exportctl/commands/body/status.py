@@ -2,8 +2,9 @@
 
 from exportctl.client.api import JobStatus
 from exportctl.commands.body.job_name import find_job
+from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.target import Settings, reached, server_settings
+from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.model.lines import ErrorDetails, JobRow, Outcome
 from exportctl.output import amounts
@@ -15,7 +16,7 @@ def status(job: str, *, shared: Shared, connection: Connection) -> int:
     """Show the job; return the exit status."""
 
     async def body(session: Session, found: Settings) -> int:
-        async with reached(found, session.correlation_id, session.tell) as api:
+        async with reached(session, found) as api:
             seen = await find_job(api, job)
         row = job_row(seen)
         session.tell(row)

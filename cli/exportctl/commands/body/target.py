@@ -1,20 +1,15 @@
-"""Which server a command speaks to: the configured one, or the embedded one on this machine."""
+"""What the command line names: the server to speak to, and what the embedded one would export."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from exportctl.client.api import Api
-from exportctl.client.embedded import Embedded, embedded_server
-from exportctl.client.http import Server, open_client, parse_url
+from exportctl.client.http import parse_url
 from exportctl.commands.body.report import printable
 from exportctl.commands.options import Connection
-from exportctl.config import Profile, load_profile, state_folder
-from exportctl.model.errors import ExportctlError, Usage
-from exportctl.model.lines import ConnectionChanged, Line
+from exportctl.config import Profile, load_profile
+from exportctl.model.errors import Usage
 
 SAMPLE: Final = "sample"
 SAMPLE_IMAGES: Final = 24
@@ -52,48 +47,6 @@ def server_settings(connection: Connection, command: str) -> Settings:
             code="NO_SERVER",
         )
     return settings
-
-
-@asynccontextmanager
-async def reached(settings: Settings, correlation_id: str, tell: Callable[[Line], None]) -> AsyncIterator[Api]:
-    """Open the API of the configured server; `tell` hears of requests that are made again."""
-    if settings.server is None:
-        raise AssertionError("a command that reaches a server has checked that there is one")
-    server = Server(
-        url=settings.server,
-        correlation_id=correlation_id,
-        token=settings.token,
-        ca_bundle=settings.ca_bundle,
-        insecure=settings.insecure,
-    )
-    async with open_client(server) as http:
-        api = Api(http=http, server=server)
-
-        def retrying(error: ExportctlError, attempt: int, wait: float) -> None:
-            tell(
-                ConnectionChanged(
-                    state="reconnecting",
-                    protocol=api.protocol,
-                    reason=error.message,
-                    attempt=attempt,
-                    retry_in=round(wait, 1),
-                )
-            )
-
-        api.on_retry = retrying
-        yield api
-
-
-@asynccontextmanager
-async def embedded(
-    project: Mapping[str, object], correlation_id: str, *, no_state: bool
-) -> AsyncIterator[tuple[Api, Embedded]]:
-    """Start the embedded server on one project (see `embedded_project`) and open its API."""
-    state = None if no_state else state_folder()
-    async with embedded_server(project, home=None if state is None else state / "embedded") as child:
-        server = Server(url=child.url, correlation_id=correlation_id, token=child.token)
-        async with open_client(server) as http:
-            yield Api(http=http, server=server), child
 
 
 def embedded_project(target: str, *, sample_size: int | None) -> dict[str, object]:

@@ -1,0 +1,68 @@
+"""Open the way to a command's server: the configured one, or the embedded one on this machine."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+
+from exportctl.client.api import Api
+from exportctl.client.embedded import Embedded, embedded_server
+from exportctl.client.http import Server, open_client
+from exportctl.commands.body.session import Session
+from exportctl.commands.body.target import Settings
+from exportctl.config import state_folder
+from exportctl.model.errors import ExportctlError
+from exportctl.model.lines import ConnectionChanged
+
+
+@asynccontextmanager
+async def reached(session: Session, settings: Settings) -> AsyncIterator[Api]:
+    """Open the API of the configured server."""
+    if settings.server is None:
+        raise AssertionError("a command that reaches a server has checked that there is one")
+    server = Server(
+        url=settings.server,
+        correlation_id=session.correlation_id,
+        token=settings.token,
+        ca_bundle=settings.ca_bundle,
+        insecure=settings.insecure,
+    )
+    async with _opened(session, server) as api:
+        yield api
+
+
+@asynccontextmanager
+async def embedded(session: Session, project: Mapping[str, object]) -> AsyncIterator[tuple[Api, Embedded]]:
+    """Start the embedded server on one project (see `target.embedded_project`) and open its API."""
+    state = None if session.shared.no_state else state_folder()
+    async with embedded_server(project, home=None if state is None else state / "embedded") as child:
+        server = Server(url=child.url, correlation_id=session.correlation_id, token=child.token)
+        async with _opened(session, server) as api:
+            yield api, child
+
+
+@asynccontextmanager
+async def _opened(session: Session, server: Server) -> AsyncIterator[Api]:
+    """Open a server's API; requests that are made again are lines, with -v every answer is a message."""
+    async with open_client(server) as http:
+        api = Api(http=http, server=server)
+
+        def retrying(error: ExportctlError, attempt: int, wait: float) -> None:
+            session.tell(
+                ConnectionChanged(
+                    state="reconnecting",
+                    protocol=api.protocol,
+                    reason=error.message,
+                    attempt=attempt,
+                    retry_in=round(wait, 1),
+                )
+            )
+
+        async def answered(response: httpx.Response) -> None:
+            # The path alone: a query may hold a download token.
+            session.say_now(f"{response.request.method} {response.request.url.path} {response.status_code}")
+
+        api.on_retry = retrying
+        if session.shared.verbose:
+            http.event_hooks = {"response": [answered]}
+        yield api
