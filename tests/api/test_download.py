@@ -287,6 +287,45 @@ async def test_wrong_bytes_on_disk_are_found_and_fetched_anew_once(bench, peer, 
     assert bench.progress() == sorted(bench.progress())
 
 
+async def test_what_was_fetched_anew_is_checked_as_well(bench, peer, target):
+    with Partial(target, JOB) as partial:
+        partial.begin(Origin(job_id=JOB, etag='"v1"', size=SIZE, sha256=DIGEST))
+        partial.append(b"\0" * CUT)
+    peer.answers = [Asked.honest, lambda asked: asked.whole(OTHER)]
+    with pytest.raises(Damaged):
+        await bench.download().to_file(target, overwrite=False)
+    assert names(target) == []
+
+
+async def test_the_first_line_says_what_is_there_already_of_how_much(bench, peer, target):
+    with Partial(target, JOB) as partial:
+        partial.begin(Origin(job_id=JOB, etag='"v1"', size=SIZE, sha256=DIGEST))
+        partial.append(WHOLE[:CUT])
+    peer.answers = [Asked.honest]
+    await bench.download().to_file(target, overwrite=False)
+    first = next(line for line in bench.lines if line.event == "export:progress")
+    assert (first.bytes, first.total_bytes) == (CUT, SIZE)
+
+
+async def test_a_size_that_only_the_answer_tells_is_told_on(bench, peer, target):
+    peer.answers = [Asked.honest]
+    await bench.download(size=None).to_file(target, overwrite=False)
+    told = [line.total_bytes for line in bench.lines if line.event == "export:progress"]
+    assert told[:2] == [None, SIZE]
+    assert target.read_bytes() == WHOLE
+
+
+async def test_answers_that_end_well_and_bring_nothing_are_given_up(bench, peer, target):
+    def empty(asked):
+        said = {"Transfer-Encoding": "chunked", "ETag": '"v1"', "Content-Range": f"bytes {CUT}-{SIZE - 1}/{SIZE}"}
+        asked.say(206, said, b"0\r\n\r\n")
+
+    peer.answers = [lambda asked: asked.whole(until=CUT), empty]
+    with pytest.raises(Unreachable, match="breaking off"):
+        await bench.download().to_file(target, overwrite=False)
+    assert len(peer.asked) <= 1 + ATTEMPTS
+
+
 @pytest.mark.parametrize(
     "answer",
     [

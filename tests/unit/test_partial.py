@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import subprocess
 import sys
 from contextlib import suppress
@@ -168,6 +169,34 @@ def test_a_holder_that_published_between_opening_and_lock_is_not_written_into(ta
     assert len(calls) == 2
 
 
+def open_files(folder):
+    """Paths of this process's descriptors that lead into the folder; none where there is no such listing."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir() if Path("/proc/self/fd").exists() else ():
+        with suppress(OSError):
+            found.append(str(descriptor.readlink()))
+    return [path for path in found if path.startswith(str(folder))]
+
+
+def test_whatever_happens_no_descriptor_is_left_open(target, monkeypatch):
+    lock = fcntl.flock
+    with Partial(target, JOB), pytest.raises(CannotWrite), Partial(target, JOB):
+        pass
+    with Partial(target, JOB) as partial:
+        partial.begin(ORIGIN)
+        partial.append(b"abc")
+
+    def published_meanwhile(descriptor, how):
+        partial.path.rename(target)
+        monkeypatch.setattr(fcntl, "flock", lock)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", published_meanwhile)
+    with Partial(target, JOB):
+        assert len(open_files(target.parent)) in {0, 1}
+    assert open_files(target.parent) == []
+
+
 class TestPublish:
     def make(self, target, *, overwrite, content=NEW):
         with Partial(target, JOB) as partial:
@@ -197,6 +226,28 @@ class TestPublish:
             self.make(target, overwrite=False)
         self.make(target, overwrite=True)
         assert (target.is_symlink(), target.read_bytes(), precious.read_bytes()) == (False, NEW, OLD)
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_the_bytes_are_on_disk_before_they_have_the_name_and_the_name_before_it_is_told(
+        self, target, monkeypatch, overwrite
+    ):
+        steps = []
+
+        def noted(name, call):
+            def step(*args, **options):
+                kind = "folder" if name == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode) else "file"
+                steps.append(f"{name} {kind}" if name == "fsync" else name)
+                return call(*args, **options)
+
+            return step
+
+        with Partial(target, JOB) as partial:
+            partial.begin(ORIGIN)
+            partial.append(NEW)
+            for name in ("fsync", "link", "replace"):
+                monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+            partial.publish(overwrite=overwrite)
+        assert steps == ["fsync file", "replace" if overwrite else "link", "fsync folder"]
 
     @pytest.mark.parametrize("is_taken", [False, True])
     def test_a_disk_without_hard_links_never_overwrites_either(self, target, monkeypatch, is_taken):

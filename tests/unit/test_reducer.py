@@ -180,6 +180,22 @@ def test_a_progress_that_falls_is_told_at_its_highest():
     assert [line.progress for line in lines] == [41.0, 41.0, 41.0, 41.0, 59.0]
 
 
+def test_what_an_event_does_not_name_stays_as_it_was_known():
+    """Stages run side by side, and some events name none (WIRE.md, 2)."""
+    job, _ = told(
+        [
+            Progress(job_id=JOB, stage="images", stage_progress=StageProgress(current=1, total=2), progress=5.0),
+            Progress(job_id=JOB, progress=6.0),
+        ]
+    )
+    assert (job.stage, job.stage_progress, job.progress) == ("images", StageProgress(current=1, total=2), 6.0)
+
+
+def test_news_of_the_state_name_the_project_that_is_known():
+    _, lines = told([StatusSync(job_id=JOB, status="processing", last_seq=3)], job=Job(job_id=JOB, project_id="p"))
+    assert (lines[0].project_id, lines[0].status, lines[0].last_seq) == ("p", "processing", 3)
+
+
 @pytest.mark.parametrize("event", [Event(job_id=JOB, seq=3), Unreadable(job_id=JOB, seq=3, name="x", reason="new")])
 def test_an_event_without_meaning_for_this_client_passes_in_silence_but_is_counted(event):
     job, lines = reduce(Job(job_id=JOB, seq=2), event, Source.POLL)

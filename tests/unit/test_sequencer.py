@@ -88,7 +88,9 @@ def test_another_log_is_told_from_its_beginning():
         sequencer.offer(event(seq))
     sequencer.rewind()
     assert not sequencer.is_behind
-    assert numbers(one for seq in (1, 2, 3) for one in sequencer.offer(event(seq))) == [1, 2, 3]
+    of_the_new = [Event(job_id="j", seq=seq, project_id="new") for seq in (1, 2, 3, 4, 5)]
+    # What was held behind the gap was of the old log: it may not stand in for the new one's fifth.
+    assert [one for new in of_the_new for one in sequencer.offer(new)] == of_the_new
 
 
 def test_memory_is_bounded_behind_a_gap_that_nobody_fills_and_nothing_is_lost_for_it():
