@@ -7,7 +7,7 @@ import termios
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tqdm import tqdm
 
@@ -424,6 +424,7 @@ hostile = st.one_of(
 
 
 @settings(deadline=None, max_examples=60)
+@example(columns=24, percents=[2.225073858507e-311], texts=("", "", "", ""))
 @given(
     columns=st.sampled_from([24, 80, 200]),
     percents=st.lists(st.floats(0, 100), min_size=1, max_size=5),

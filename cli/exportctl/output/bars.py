@@ -70,7 +70,8 @@ class Bar(Tqdm):
         row, name = self._row()
         columns = fields["ncols"] or USUAL_SIZE[0] - 1  # None once the terminal went away
         frame: Frame = fit(row, columns, name=name, ascii_only=self._terminal.ascii_only)
-        fields.update(n=row.percent or 0.0, head=frame.head, cells=frame.cells, tail=frame.tail)
+        # Rounded: tqdm divides by it, and the least of numbers would overflow.
+        fields.update(n=round(row.percent or 0.0, 3), head=frame.head, cells=frame.cells, tail=frame.tail)
         return fields
 
 
