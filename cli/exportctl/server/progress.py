@@ -114,7 +114,9 @@ class Reporter:
         self._closed = False
 
     def advance(self, stage: str, images: int, item: str) -> None:
-        """Count images of a stage as done, and have it told when it is time."""
+        """Count images of a stage as done, and have it told when it is time; a step that counts none is not told."""
+        if not images:
+            return
         state = self._tally.advance(stage, images, item)
         if state.done:
             self._latest.pop(stage, None)

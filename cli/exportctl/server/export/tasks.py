@@ -108,8 +108,8 @@ def plan_export(folder: str, plan_file: str, options: ExportOptions) -> Plan:
 def stage_totals(plan: Plan, options: ExportOptions) -> dict[str, int]:
     """Count the images each stage will have worked through when all of `steps` are done.
 
-    A stage without work is absent. A slice counts once for each format, so two annotation formats make twice the
-    images.
+    A stage without work is absent; every other counts the images of the export, whatever the number of its formats:
+    people read "402/600", and know how many images they have.
     """
     totals: dict[str, int] = {}
     if options.images:
@@ -117,9 +117,9 @@ def stage_totals(plan: Plan, options: ExportOptions) -> dict[str, int]:
     if options.visualizations:
         totals["visualizations"] = plan.count
     if options.annotations:
-        totals["annotations"] = plan.count * len(options.annotations)
+        totals["annotations"] = plan.count
     if options.metrics:
-        totals["metrics"] = plan.count * (1 + len(options.metrics))
+        totals["metrics"] = plan.count
     return totals
 
 
@@ -131,9 +131,8 @@ def steps(plan: Plan, options: ExportOptions, parts: str) -> Iterator[Step]:
     """
     light = replace(plan, warnings=())
     if "coco" in options.annotations:
-        yield Step(
-            group="coco", stages=("annotations",), images=plan.count, call=coco_task, args=(light, options, parts)
-        )
+        images = plan.count if _counts("coco", options) else 0
+        yield Step(group="coco", stages=("annotations",), images=images, call=coco_task, args=(light, options, parts))
     slices = _slices(light, options, parts)
     stages = tuple(
         stage for stage, wanted in (("images", options.images), ("visualizations", options.visualizations)) if wanted
@@ -158,21 +157,25 @@ def _slices(plan: Plan, options: ExportOptions, parts: str) -> Iterator[tuple[St
         for name in options.annotations:
             if name != "coco":
                 args = (plan, name, start, stop, options, parts)
-                made.append(
-                    Step(group=name, stages=("annotations",), images=stop - start, call=annotation_task, args=args)
-                )
+                images = stop - start if _counts(name, options) else 0
+                made.append(Step(group=name, stages=("annotations",), images=images, call=annotation_task, args=args))
         yield tuple(made)
     yield tuple(
         Step(
             group="tables",
             stages=("metrics",),
-            images=plan.count,
+            images=0,  # its rows were counted
             call=table_task,
             args=(plan, name, options, parts),
             after="rows",
         )
         for name in options.metrics
     )
+
+
+def _counts(name: str, options: ExportOptions) -> bool:
+    """Return whether it is this format whose slices the stage counts: the last one, that is done when all are."""
+    return name == options.annotations[-1]
 
 
 def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Outcome:
