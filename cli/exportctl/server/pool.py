@@ -3,11 +3,12 @@
 Promises, from `DESIGN.md` ("Work can run twice"):
 
 - No task of a cancelled job begins. A future that an executor calls "running" may still lie in its queue, so a task
-looks for its job's gate, a file, before it begins, and `cancel` is called after the gate was taken away. - A task still
-running a second after `cancel` loses its process. The executor is lost with it: another is made, and the other jobs'
-tasks are submitted again. Tasks may run twice. - A worker that dies by itself takes the executor along, and nobody can
-say which task killed it. Each of those that were submitted is tried once more, alone: the one that kills its worker
-again is the culprit, and only that one fails. - Workers never outlive the server, whatever ends it, SIGKILL included.
+  looks for its job's gate, a file, before it begins, and `cancel` is called after the gate was taken away.
+- A task still running a second after `cancel` loses its process. The executor is lost with it: another is made, and the
+  other jobs' tasks are submitted again. Tasks may run twice.
+- A worker that dies by itself takes the executor along, and nobody can say which task killed it. Each of those that were
+  submitted is tried once more, alone: the one that kills its worker again is the culprit, and only that one fails.
+- Workers never outlive the server, whatever ends it, SIGKILL included.
 
 At most twice as many tasks as workers are handed out at once; jobs take turns.
 """
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-PRELOADED = ["exportctl.server.export.tasks", "cv2", "numpy"]
+PRELOADED = ["exportctl.server.export.tasks", "exportctl.server.export.overlay"]
 """Imported once by the process that workers are forked from, so that a new worker costs milliseconds."""
 
 
