@@ -6,8 +6,8 @@ Promises, from `DESIGN.md` ("Work can run twice"):
   looks for its job's gate, a file, before it begins, and `cancel` is called after the gate was taken away.
 - A task still running a second after `cancel` loses its process. The executor is lost with it: another is made, and the
   other jobs' tasks are submitted again. Tasks may run twice.
-- A worker that dies by itself takes the executor along, and nobody can say which task killed it. Each of those that were
-  submitted is tried once more, alone: the one that kills its worker again is the culprit, and only that one fails.
+- A worker that dies by itself takes the executor along, and nobody can say which task killed it. Each of those that
+  were submitted is tried once more, alone: the one that kills its worker again is the culprit, and only it fails.
 - Workers never outlive the server, whatever ends it, SIGKILL included.
 
 At most twice as many tasks as workers are handed out at once; jobs take turns.
