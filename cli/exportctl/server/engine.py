@@ -60,6 +60,7 @@ class _Job:
     files: JobFiles
     task: asyncio.Task[None] | None = None
     settled: bool = False
+    cancelling: bool = False
 
 
 class Engine:
@@ -157,7 +158,7 @@ class Engine:
         job = self._jobs.get(record.id)
         if job is None or job.settled or self._closed:
             return False
-        job.settled = True
+        job.settled = job.cancelling = True
         self._keep(asyncio.create_task(self._cancel(job, by, reason)))
         return True
 
@@ -215,9 +216,9 @@ class Engine:
             # A cancellation that came first has this task cancelled, so here the job is not settled.
             job.settled = True
             await self._complete(job, made)
-        except (JobFailedError, OSError, LogError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever happened, the job must have an end
             # Unless a cancellation has begun meanwhile: then the end is its own.
-            if job.task is not None and not job.task.cancelling():
+            if not job.cancelling:
                 job.settled = True
                 await self._fail(job, pipeline, failure_of(error))
         finally:

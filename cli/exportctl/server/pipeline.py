@@ -212,7 +212,7 @@ class Pipeline:
         except WorkerDiedError as death:
             if step.call is not image_task:
                 raise failure_of(death, stage) from death
-            item = await self._pool(_title_of, *step.args[:2])
+            item = await self._name_of(*step.args[:2])
             self._warn([f"{item}: its worker process died twice; perhaps the image is too large for the memory here"])
         except Exception as error:
             raise failure_of(error, stage) from error
@@ -237,6 +237,12 @@ class Pipeline:
         self._seconds["compression"] += time.perf_counter() - begin
         reporter.advance("compression", 1, "archive")
         return sealed
+
+    async def _name_of(self, plan: object, index: object) -> str:
+        try:
+            return await self._pool(_title_of, plan, index)
+        except WorkerDiedError:
+            return f"image {index}"
 
     async def _pool(self, work: Callable[..., T], *args: object) -> T:
         return await self.pool.run(self.journal.record.id, self.files.gate, work, *args)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -9,6 +10,8 @@ from starlette.routing import Route
 from exportctl.server.answers import Refusal, answer, number_of, object_of, status_of
 from exportctl.server.engine import StartRequest, TooManyJobsError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
+from exportctl.server.export.selection import check_selection
+from exportctl.server.export.tasks import ProjectError
 from exportctl.server.log import KeyConflictError
 from exportctl.server.site import Site
 
@@ -45,6 +48,10 @@ def routes(site: Site) -> list[Route]:
             options = parse_options(wire)
         except OptionsError as error:
             raise Refusal(422, "BAD_OPTIONS", error.message, f"See {error.where} in the request") from error
+        try:
+            await run_in_threadpool(check_selection, str(project.folder), options.selected)
+        except ProjectError as error:
+            raise Refusal(422, error.code, error.message, error.hint) from error
         wanted = StartRequest(
             user=user,
             project=project,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exportctl.server.answers import answer, number_of
-from exportctl.server.folders import count_images
+from exportctl.server.export.folder import count_images
 from exportctl.server.settings import Project
 from exportctl.server.site import Site
 
@@ -20,7 +20,10 @@ def routes(site: Site) -> list[Route]:
     """Return the routes of this module."""
 
     async def shown(project: Project) -> dict[str, object]:
-        count = await run_in_threadpool(count_images, project.folder)
+        try:
+            count = await run_in_threadpool(count_images, str(project.folder))
+        except OSError:
+            count = None  # its folder is away; starting an export of it says so
         return {"id": project.id, "title": project.title, "imageCount": count}
 
     async def projects(request: Request) -> Response:

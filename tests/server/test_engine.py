@@ -1,0 +1,306 @@
+"""Jobs from start to end, however they end: exactly one end, files gone before it is said, nothing lost by a restart."""
+
+import asyncio
+import errno
+import multiprocessing
+import os
+import random
+import signal
+import zipfile
+
+import pytest
+
+from exportctl.server.archive import ArchiveWriter
+from server.conftest import serving, write_images
+
+ENDS = {"export:completed", "export:failed", "export:cancelled"}
+ALL = {"annotationFormats": ["coco", "yolo", "json"], "metricsFormats": ["excel", "csv", "json"]}
+
+
+def job_folder(server, job_id):
+    return server.settings.state / "jobs" / job_id
+
+
+async def images_done(server, client, job_id, count):
+    """Wait until at least `count` images are made; returns how many are."""
+    seq = made = 0
+    while made < count:
+        params = {"after": seq, "wait": 20}
+        for event in (await client.get(server.job_path(job_id) + "/events", params=params)).json()["events"]:
+            seq = event["data"]["seq"]
+            assert event["event"] not in ENDS
+            if event["data"].get("stage") == "images":
+                made = event["data"]["stageProgress"]["current"]
+    return made
+
+
+def make_endless(path):
+    """Turn an image into one whose reading never ends: a named pipe that nobody writes to."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+async def writer_of(pipe):
+    """Open a named pipe for writing as soon as somebody reads it."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
+            except OSError as error:
+                assert error.errno == errno.ENXIO
+                await asyncio.sleep(0.01)
+
+
+def worker_pids():
+    return {process.pid for process in multiprocessing.active_children()}
+
+
+async def holds(condition):
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - other processes set no asyncio.Event
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def many(tmp_path):
+    # Large enough that the last one is still to be made when the first event has come.
+    return write_images(tmp_path / "many", 120, size=400)
+
+
+async def test_a_good_run_tells_its_story_in_order_and_every_stage_to_its_end(server):
+    async with server.client() as client:
+        job_id = await server.start(client, ALL)
+        events = await server.events(client, job_id)
+        names = [event["event"] for event in events]
+        data = [event["data"] for event in events]
+        assert names[0] == "export:started"
+        assert names[-3:] == ["export:phase-changed", "export:download-ready", "export:completed"]
+        assert set(names[1:-3]) == {"export:progress"}
+        assert [item["seq"] for item in data] == list(range(1, len(events) + 1))
+        assert {item["jobId"] for item in data} == {job_id}
+        assert {item["projectId"] for item in data} == {server.project.id}
+        assert (data[0]["total"], data[0]["cancellable"], data[0]["phase"]) == (12, True, "processing")
+        progress = [item["progress"] for item in data[1:-3]]
+        assert progress == sorted(progress)
+        assert progress[-1] == 100
+        last = {item["stage"]: item["stageProgress"] for item in data[1:-3]}
+        assert set(last) == {"images", "visualizations", "annotations", "metrics", "compression"}
+        assert all(state["current"] == state["total"] for state in last.values())
+        for item in data[1:-3]:
+            state = item["stageProgress"]
+            assert item["template"] == f"export.stage.{item['stage']}"
+            assert item["data"] == {
+                "current": state["current"],
+                "total": state["total"],
+                "fileName": state["item"] or "",
+            }
+            assert f"({state['current']}/{state['total']})" in item["message"]
+        visualizations = next(item for item in reversed(data) if item.get("stage") == "visualizations")
+        assert visualizations["message"] == f"Generating visualizations (12/12): {visualizations['data']['fileName']}"
+        assert data[-1]["processingTime"] > 0
+        assert set(data[-1]["stages"]) >= {"visualizations", "annotations", "metrics", "compression"}
+    assert [path.name for path in job_folder(server, job_id).iterdir()] == ["archive.zip"]
+
+
+async def test_a_cancelled_jobs_files_are_gone_before_it_is_said(settings_for, many):
+    async with serving(settings_for(many)) as server, server.client() as client:
+        job_id = await server.start(client, ALL)
+        await images_done(server, client, job_id, 10)
+        assert job_folder(server, job_id).exists()
+        for _ in range(2):
+            answer = await client.post(server.job_path(job_id) + "/cancel", json={"reason": "enough"})
+            assert (answer.status_code, answer.json()["success"]) == (200, True)
+        end = (await server.events(client, job_id))[-1]
+        assert not job_folder(server, job_id).exists()
+        assert end["event"] == "export:cancelled"
+        assert (end["data"]["cancelledBy"], end["data"]["reason"]) == ("user", "enough")
+        assert end["data"]["cleanupCompleted"] is True
+        assert end["data"]["progress"] > 0
+        status = (await client.get(f"/api/export/{job_id}")).json()
+        assert (status["status"], status["lastSeq"]) == ("cancelled", end["data"]["seq"])
+        gone = await client.get(server.job_path(job_id) + "/download")
+        assert (gone.status_code, gone.json()["code"]) == (409, "NOT_COMPLETED")
+
+
+async def test_a_cancel_ends_a_task_that_would_never_end_and_frees_its_worker(settings_for, many):
+    async with serving(settings_for(many)) as server, server.client() as client:
+        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
+        await server.events_until(client, job_id, 1)
+        make_endless(many / "cell 0120.png")
+        await images_done(server, client, job_id, 119)
+        workers = worker_pids()
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        await client.post(server.job_path(job_id) + "/cancel", json={})
+        end = (await server.events(client, job_id))[-1]
+        assert loop.time() - begin < 5, "a second of grace, and a busy machine"
+        assert (end["event"], end["data"]["cleanupCompleted"]) == ("export:cancelled", True)
+        assert not job_folder(server, job_id).exists()
+        await holds(lambda: not workers & worker_pids())
+        (many / "cell 0120.png").unlink()
+        again = await server.start(client)
+        assert (await server.events(client, again))[-1]["event"] == "export:completed"
+
+
+async def test_another_jobs_work_survives_a_cancellation_that_costs_the_workers(settings_for, many, cells):
+    async with serving(settings_for(many, cells)) as server, server.client() as client:
+        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
+        await server.events_until(client, job_id, 1)
+        make_endless(many / "cell 0120.png")
+        await images_done(server, client, job_id, 119)
+        others = [
+            (await client.post(f"/api/projects/{project.id}/export", json={"options": ALL})).json()["jobId"]
+            for project in server.settings.projects[1:] * 3
+        ]
+        await client.post(server.job_path(job_id) + "/cancel", json={})
+        assert (await server.events(client, job_id))[-1]["event"] == "export:cancelled"
+        for other in others:
+            end = {}
+            while end.get("status") not in {"completed", "failed"}:
+                end = (await client.get(f"/api/export/{other}/events", params={"after": 10**6 - 1, "wait": 1})).json()
+            assert end["status"] == "completed"
+
+
+async def test_a_job_that_waits_for_its_turn_is_cancelled_at_once(settings_for, cells):
+    async with serving(settings_for(cells, jobs_at_once=0)) as server, server.client() as client:
+        job_id = await server.start(client)
+        assert (await client.get(f"/api/export/{job_id}")).json()["status"] == "pending"
+        await client.post(server.job_path(job_id) + "/cancel", json={})
+        events = await server.events(client, job_id)
+        assert [event["event"] for event in events] == ["export:cancelled"]
+
+
+async def test_cancels_that_race_with_the_end_leave_one_end_and_what_it_says(settings_for, cells):
+    chance = random.Random(3)
+    async with serving(settings_for(cells)) as server, server.client() as client:
+        ends = set()
+        for _ in range(12):
+            job_id = await server.start(client)
+            await server.events_until(client, job_id, chance.choice([0, 1, 3, 5, 7, 8, 9]))
+            await client.post(server.job_path(job_id) + "/cancel", json={})
+            events = await server.events(client, job_id)
+            names = [event["event"] for event in events]
+            assert sum(name in ENDS for name in names) == 1
+            ends.add(names[-1])
+            download = await client.get(server.job_path(job_id) + "/download")
+            assert download.status_code == (200 if names[-1] == "export:completed" else 409)
+            assert job_folder(server, job_id).exists() == (names[-1] == "export:completed")
+            later = await client.get(server.job_path(job_id) + "/events", params={"after": len(events), "wait": 0})
+            assert later.json()["events"] == []
+        assert "export:cancelled" in ends
+
+
+async def test_a_killed_worker_costs_time_and_nothing_else(settings_for, tmp_path):
+    folder = write_images(tmp_path / "larger", 120, size=600)
+    async with serving(settings_for(folder)) as server, server.client() as client:
+        whole = await server.start(client, ALL)
+        await server.events(client, whole)
+        job_id = await server.start(client, ALL)
+        count = 0
+        for _ in range(3):
+            # So far apart that no second kill hits what the first one had tried again.
+            count = await images_done(server, client, job_id, count + 20)
+            os.kill(worker_pids().pop(), signal.SIGKILL)
+        end = (await server.events(client, job_id))[-1]
+        assert (end["event"], end["data"]["warnings"]) == ("export:completed", [])
+        names = [sorted(zipfile.ZipFile(job_folder(server, one) / "archive.zip").namelist()) for one in (whole, job_id)]
+        assert names[0] == names[1]
+        assert len(set(names[1])) == len(names[1])
+
+
+async def test_an_image_that_kills_its_worker_every_time_is_a_warning_that_names_it(settings_for, many):
+    async with serving(settings_for(many)) as server, server.client() as client:
+        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
+        await server.events_until(client, job_id, 1)
+        make_endless(many / "cell 0120.png")
+        await images_done(server, client, job_id, 119)
+        for _ in range(2):
+            with await writer_of(many / "cell 0120.png"):
+                # A worker reads that image now. Who else there is works at nothing.
+                workers = worker_pids()
+                for pid in workers:
+                    os.kill(pid, signal.SIGKILL)
+                await holds(lambda workers=workers: not workers & worker_pids())
+        end = (await server.events(client, job_id))[-1]
+        assert end["event"] == "export:completed"
+        assert len(end["data"]["warnings"]) == 1
+        assert "cell 0120.png" in end["data"]["warnings"][0]
+
+
+async def test_a_full_disk_fails_the_job_in_words_and_frees_what_it_took(server, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/secret")
+
+    monkeypatch.setattr(ArchiveWriter, "append_file", full)
+    async with server.client() as client:
+        job_id = await server.start(client)
+        end = (await server.events(client, job_id))[-1]
+        assert end["event"] == "export:failed"
+        assert (end["data"]["code"], end["data"]["retryable"]) == ("DISK_FULL", True)
+        assert end["data"]["hint"]
+        assert not job_folder(server, job_id).exists()
+        status = (await client.get(f"/api/export/{job_id}")).json()
+        assert (status["status"], status["error"]["code"]) == ("failed", "DISK_FULL")
+        monkeypatch.undo()
+        again = await server.start(client)
+        assert (await server.events(client, again))[-1]["event"] == "export:completed"
+
+
+async def test_a_project_without_images_fails_in_words(settings_for, tmp_path):
+    (tmp_path / "empty").mkdir()
+    async with serving(settings_for(tmp_path / "empty")) as server, server.client() as client:
+        job_id = await server.start(client)
+        end = (await server.events(client, job_id))[-1]
+        assert (end["event"], end["data"]["code"]) == ("export:failed", "PROJECT_EMPTY")
+        assert end["data"]["retryable"] is False
+
+
+async def test_nothing_that_is_told_names_a_place_on_this_machine(settings_for, cells, tmp_path):
+    (cells / "cell 0003.png").write_bytes(b"no picture")
+    (cells / "cell 0004.png").write_bytes((cells / "cell 0004.png").read_bytes()[:200])
+    async with serving(settings_for(cells)) as server, server.client() as client:
+        for options in ({}, {"selectedImageIds": ["nope.png"]}):
+            job_id = await server.start(client, options)
+            events = await client.get(server.job_path(job_id) + "/events")
+            await server.events(client, job_id)
+            for path in ("/events", "/status"):
+                events = await client.get(server.job_path(job_id) + path)
+                assert str(tmp_path) not in events.text
+                assert "Traceback" not in events.text
+
+
+async def test_after_a_restart_ended_jobs_are_as_they_were_and_unfinished_ones_failed_retryable(settings_for, many):
+    settings = settings_for(many)
+    async with serving(settings) as server, server.client() as client:
+        completed, cancelled, running = [await server.start(client) for _ in range(3)]
+        await client.post(server.job_path(cancelled) + "/cancel", json={})
+        before = {job_id: await server.events(client, job_id) for job_id in (completed, cancelled)}
+        archive = (await client.get(server.job_path(completed) + "/download")).content
+        await server.events(client, running)
+        last = await server.start(client)
+        await server.events_until(client, last, 1)
+        make_endless(many / "cell 0120.png")
+    async with serving(settings) as server, server.client() as client:
+        for job_id, events in before.items():
+            assert await server.events(client, job_id) == events
+        answer = await client.get(server.job_path(completed) + "/download")
+        assert answer.content == archive
+        events = await server.events(client, last)
+        end = events[-1]
+        assert (end["event"], end["data"]["code"], end["data"]["retryable"]) == (
+            "export:failed",
+            "SERVER_RESTARTED",
+            True,
+        )
+        assert [event["data"]["seq"] for event in events] == list(range(1, len(events) + 1))
+        assert not job_folder(server, last).exists()
+
+
+async def test_archives_whose_time_is_over_are_removed(settings_for, cells):
+    settings = settings_for(cells, retention=0)
+    async with serving(settings) as server, server.client() as client:
+        job_id = await server.start(client)
+        await server.events(client, job_id)
+        assert job_folder(server, job_id).exists()
+    async with serving(settings) as server:
+        await holds(lambda: not job_folder(server, job_id).exists())
