@@ -5,27 +5,26 @@ LabelMe or YOLO files; the server itself sees only the small Plan.
 """
 
 import os
-from collections.abc import Sequence
 
-from exportctl.server.export.folder import Listing, list_folder
 from exportctl.server.export.headers import Header, read_header
-from exportctl.server.export.names import composed, entry_names
+from exportctl.server.export.names import entry_names
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.planfile import PlannedImage, PlanWriter
 from exportctl.server.export.remarks import Remarks, printable, some_names
 from exportctl.server.export.repair import repaired
+from exportctl.server.export.selection import open_folder, selected_images
 from exportctl.server.export.shapes import Annotation
 from exportctl.server.export.sources import open_sources
-from exportctl.server.export.tasks import Plan, ProjectError
+from exportctl.server.export.tasks import Plan
 
 
 def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
     """Do the work of `plan_export`."""
     remarks = Remarks()
-    listing = _listing(folder)
+    listing = open_folder(folder)
     for path in listing.unreadable:
         remarks.say(f"{printable(path)} cannot be read and was left out")
-    images = _selected(listing.images, options.selected)
+    images = selected_images(listing.images, options.selected)
     sources = open_sources(folder, listing, remarks)
     originals, stems = entry_names(images)
     bare: list[str] = []
@@ -62,43 +61,6 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
     if bare_count:
         remarks.say(f"no polygons in {bare_count} of {len(images)} images: {some_names(bare, bare_count)}")
     return Plan(folder=folder, file=plan_file, count=len(images), polygons=writer.annotations, warnings=remarks.lines())
-
-
-def _listing(folder: str) -> Listing:
-    try:
-        listing = list_folder(folder)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ProjectError(
-            "PROJECT_NOT_FOUND", f"there is no folder {printable(folder)}", "give the path of a folder of images"
-        ) from error
-    except OSError as error:
-        raise ProjectError(
-            "PROJECT_UNREADABLE",
-            f"the folder {printable(folder)} cannot be read ({error.strerror or 'input error'})",
-            "check its permissions",
-        ) from error
-    if not listing.images:
-        raise ProjectError(
-            "PROJECT_EMPTY",
-            f"there is no image in the folder {printable(folder)}",
-            "put PNG, JPEG, TIFF or BMP files into it, or into folders within it",
-        )
-    return listing
-
-
-def _selected(images: list[str], selected: Sequence[str]) -> list[str]:
-    if not selected:
-        return images
-    known = {composed(path): path for path in images}
-    unknown = [name for name in selected if composed(name) not in known]
-    if unknown:
-        raise ProjectError(
-            "IMAGE_NOT_FOUND",
-            f"no such image in the project: {some_names(map(printable, unknown), len(unknown))}",
-            "name images by their path relative to the project's folder",
-        )
-    wanted = {known[composed(name)] for name in selected}
-    return [path for path in images if path in wanted]
 
 
 def _remark(header: Header, title: str, remarks: Remarks, *, copied: bool) -> None:

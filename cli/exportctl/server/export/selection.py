@@ -1,0 +1,55 @@
+"""Which images of a folder an export is of. Cheap: asked before an export begins, so that a wrong request is refused.
+
+No message names the folder's place on the server's disk.
+"""
+
+from collections.abc import Sequence
+
+from exportctl.server.export.folder import Listing, list_folder
+from exportctl.server.export.names import composed
+from exportctl.server.export.remarks import printable, some_names
+from exportctl.server.export.tasks import ProjectError
+
+
+def check_selection(folder: str, selected: Sequence[str]) -> None:
+    """Raise ProjectError where there is nothing to export, or not what was selected."""
+    selected_images(open_folder(folder).images, selected)
+
+
+def open_folder(folder: str) -> Listing:
+    """List a project's folder; raises ProjectError where it cannot be read or holds no image."""
+    try:
+        listing = list_folder(folder)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ProjectError(
+            "PROJECT_NOT_FOUND", "the project's folder is no longer there", "give the path of a folder of images"
+        ) from error
+    except OSError as error:
+        raise ProjectError(
+            "PROJECT_UNREADABLE",
+            f"the project's folder cannot be read ({error.strerror or 'input error'})",
+            "check its permissions",
+        ) from error
+    if not listing.images:
+        raise ProjectError(
+            "PROJECT_EMPTY",
+            "there is no image in the folder",
+            "put PNG, JPEG, TIFF or BMP files into it, or into folders within it",
+        )
+    return listing
+
+
+def selected_images(images: list[str], selected: Sequence[str]) -> list[str]:
+    """Return the images that were selected, all where none was; raises ProjectError for one that is not there."""
+    if not selected:
+        return images
+    known = {composed(path): path for path in images}
+    unknown = [name for name in selected if composed(name) not in known]
+    if unknown:
+        raise ProjectError(
+            "IMAGE_NOT_FOUND",
+            f"no such image in the project: {some_names(map(printable, unknown), len(unknown))}",
+            "name images by their path relative to the project's folder",
+        )
+    wanted = {known[composed(name)] for name in selected}
+    return [path for path in images if path in wanted]
