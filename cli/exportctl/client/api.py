@@ -186,6 +186,10 @@ class Api:
         except httpx.HTTPError as error:
             raise failures.from_transport(error, self.server.url) from error
 
+    async def read(self, path: str, *, what: str, params: Mapping[str, str | int] | None = None) -> Object:
+        """Return the answer of a path that has no method here; `what` names it in errors."""
+        return await self._get(path, what=what, params=params)
+
     @staticmethod
     def _job_path(project_id: str, job_id: str) -> str:
         return f"/api/projects/{quote(project_id, safe='')}/export/{quote(job_id, safe='')}"
