@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import orjson
 import pytest
@@ -75,6 +77,17 @@ class Command:
         return Ended(status=process.returncode, stdout=stdout or b"", stderr=(stderr or b"").decode())
 
 
+def end_of(process: subprocess.Popen, patience: float, what: object) -> Ended:
+    """Return the command's end; one that hangs says where, and fails the test with `what` happened to it."""
+    try:
+        stdout, stderr = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER it tells where it stands
+        stdout, stderr = process.communicate()
+        pytest.fail(f"still running after {patience:.0f} s: {what}\n{stderr.decode()}\n{stdout.decode()[-3000:]}")
+    return Ended(status=process.returncode, stdout=stdout, stderr=stderr.decode())
+
+
 def descendants_in(home: Path) -> list[int]:
     """Return the processes whose environment has this home: children and workers, orphans too."""
     wanted = f"HOME={home}\0".encode()
@@ -94,6 +107,28 @@ class Served:
     url: str
     token: str
     process: subprocess.Popen
+
+    @classmethod
+    def start(cls, command: Command, *folders: object, state: Path, port: int = 0, workers: int = 1) -> Self:
+        """Start `exportctl serve` and wait until it listens; on the same state and port it goes on for another."""
+        token = "a-token-of-the-tests"
+        options = ["--port", port, "--state", state, "--workers", workers, "--token", token]
+        process = command.start("serve", *folders, *options, stderr=None)
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        assert url.startswith("http://127.0.0.1:"), url
+        return cls(url=url, token=token, process=process)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it and wait until it is gone."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.communicate(timeout=PATIENCE)
 
     @property
     def options(self) -> list[str]:

@@ -1,0 +1,192 @@
+"""The fault lab: whatever the network does between start and finish, one story is told once, in order, and ends well.
+
+The real command, a real server, and between them a proxy that is unkind by schedule. Hypothesis draws the schedules,
+prints the seed of a failing one, shrinks it and keeps it in its example database; those that once failed stand below as
+explicit examples. `EXPORTCTL_FAULTS` says how many are drawn.
+"""
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exportctl.server.export.sample import make_sample
+from system.processes import Command, Ended, Served, descendants_in, end_of, until
+from system.proxy import (
+    After,
+    Answer,
+    Cut,
+    Delay,
+    Fault,
+    Leave,
+    Proxy,
+    Refuse,
+    RefuseUpgrades,
+    Stall,
+    Tear,
+)
+
+SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "25"))
+DEADLINE = 60.0
+"""Seconds that no schedule needs: more is a hang."""
+DIFFERS = {"seq", "elapsed", "source", "correlationId"}
+"""What may differ between two tellings of one story (`CLI.md`, NDJSON)."""
+MOST_ATTEMPTS = 4
+"""Failed attempts of one request that a schedule may cost at most: one below what the client makes."""
+
+
+@dataclass(kw_only=True)
+class Lab:
+    """A server with one project, and room for commands."""
+
+    folder: Path
+    served: Served
+    commands: int = 0
+
+    def command(self) -> Command:
+        """Return a command with a home of its own."""
+        self.commands += 1
+        place = self.folder / f"command-{self.commands}"
+        (place / "home").mkdir(parents=True)
+        (place / "work").mkdir()
+        return Command(folder=place / "work", home=place / "home", environment={"PYTHONFAULTHANDLER": "1"})
+
+    def start(self, command: Command) -> str:
+        """Start a job past all faults and return its `PROJECT/JOB`."""
+        started = command.run("start", "plates", *self.served.options, "--no-images", "-q")
+        assert started.status == 0, started.stderr
+        return started.stdout.decode().strip()
+
+    def undisturbed(self, command: Command, job: str) -> list[dict]:
+        """Return the story of the job as it is told where nothing happens on the way."""
+        return story(command.run("follow", job, *self.served.options, "--ndjson", "--progress", "none"))
+
+    def forget_archives(self) -> None:
+        """Make room on the disk."""
+        for archive in (self.folder / "state" / "jobs").glob("*"):
+            shutil.rmtree(archive)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("faults")
+    make_sample(folder / "plates", 60)
+    (folder / "home").mkdir()
+    command = Command(folder=folder, home=folder / "home")
+    served = Served.start(command, folder / "plates", state=folder / "state")
+    try:
+        yield Lab(folder=folder, served=served)
+    finally:
+        served.end()
+        shutil.rmtree(folder)
+
+
+def story(ended: Ended) -> list[dict]:
+    """Return what the server told of the job, without what may differ."""
+    return [{key: line[key] for key in line if key not in DIFFERS} for line in ended.lines if "serverSeq" in line]
+
+
+def check_form(ended: Ended, command: Command) -> None:
+    """Assert what holds for every end of a command."""
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert [line["seq"] for line in ended.lines] == list(range(1, len(ended.lines) + 1))
+    assert ended.lines[0]["event"] == "hello"
+    assert ended.result["exitCode"] == ended.status
+    until(lambda: not descendants_in(command.home), "every process of the command to be gone", 15)
+
+
+def check_story(ended: Ended, lab: Lab, command: Command) -> None:
+    """Assert that the command told of its job what the server holds, once, in order, to the end."""
+    told = story(ended)
+    assert [line["serverSeq"] for line in told] == list(range(1, len(told) + 1))
+    project, job = ended.result["projectId"], ended.result["jobId"]
+    assert told == lab.undisturbed(command, f"{project}/{job}")
+    page = httpx.get(
+        f"{lab.served.url}/api/projects/{project}/export/{job}/events",
+        params={"after": 0, "limit": 1000},
+        headers={"Authorization": f"Bearer {lab.served.token}"},
+    ).json()
+    assert [line["event"] for line in told] == [one["event"] for one in page["events"]]
+    for line, one in zip(told, page["events"], strict=True):
+        assert line["serverSeq"] == one["data"]["seq"]
+        assert all(line[key] == one["data"][key] for key in ("message", "progress", "template") if key in line)
+
+
+def check_archive(ended: Ended, command: Command) -> None:
+    """Assert that the archive is there, whole, the one announced, and nothing beside it."""
+    [ready] = [line for line in ended.lines if line["event"] == "export:download-ready"]
+    [path] = command.folder.iterdir()
+    assert ended.result["file"] == str(path)
+    assert ended.result["verified"] is True
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == ready["sha256"] == ended.result["sha256"]
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+# The archive has about 25 MB, the story about 15 kB: moments lie where something happens.
+MOMENTS = st.one_of(
+    st.builds(After, st.integers(1, 22), st.just("events")),
+    st.builds(After, st.integers(1, 12), st.just("connections")),
+    st.builds(After, st.one_of(st.integers(1, 20_000), st.integers(20_000, 25_000_000)), st.just("down")),
+    st.builds(After, st.integers(1, 4_000), st.just("up")),
+)
+WAYS = st.sampled_from(["down", "up"])
+SECONDS = st.sampled_from([0.1, 0.3, 0.6])
+ACTS = st.one_of(
+    st.builds(Cut, st.sampled_from(["reset", "end"])),
+    st.builds(Stall, SECONDS),
+    st.builds(Tear, WAYS, st.integers(1, 3_000)),
+    st.builds(Delay, WAYS, st.integers(1, 10), st.sampled_from([0.01, 0.05])),
+    st.builds(RefuseUpgrades, st.sampled_from([400, 403, 502]), st.integers(1, 3)),
+    st.builds(Answer, st.sampled_from([502, 503]), st.integers(1, 3)),
+    st.builds(Refuse, st.integers(1, 3)),
+    st.builds(Leave, SECONDS),
+)
+
+
+def cost(act: object) -> int:
+    """Return how many attempts of one request this act can make fail."""
+    match act:
+        case Answer(count=count) | Refuse(count=count):
+            return count
+        case Cut():
+            return 1
+        case Leave():
+            return 2
+        case _:
+            return 0
+
+
+SCHEDULE = st.lists(st.builds(Fault, MOMENTS, ACTS), min_size=1, max_size=6).filter(
+    lambda faults: sum(cost(fault.act) for fault in faults) <= MOST_ATTEMPTS
+)
+
+
+@settings(max_examples=SCHEDULES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    schedule=SCHEDULE,
+    name=st.sampled_from(["run", "run", "follow"]),
+    transport=st.sampled_from(["auto", "auto", "socket", "polling"]),
+)
+def test_no_schedule_of_faults_changes_the_story_or_its_end(lab, schedule, name, transport):
+    command = lab.command()
+    target = "plates" if name == "run" else lab.start(command)
+    with Proxy(lab.served.url, tuple(schedule)) as proxy:
+        arguments = [name, target, "--server", proxy.url, "--token", lab.served.token, "--ndjson"]
+        arguments += ["--progress", "none", "--transport", transport]
+        ended = end_of(command.start(*arguments, *(["--no-images"] if name == "run" else [])), DEADLINE, proxy.happened)
+    assert ended.status == 0, (proxy.happened, ended.stderr, ended.lines)
+    check_form(ended, command)
+    assert ended.result["outcome"] == "completed"
+    check_story(ended, lab, command)
+    if name == "run":
+        check_archive(ended, command)
+    lab.forget_archives()
+    shutil.rmtree(command.folder.parent)
