@@ -8,7 +8,7 @@ import pytest
 
 from system.processes import children_of, descendants_in, until
 
-LONG = ["run", "sample", "--sample-size", "2000", "-o", "out.zip", "--ndjson", "--progress", "none"]
+LONG = ["run", "sample", "--sample-size", "600", "-o", "out.zip", "--ndjson", "--progress", "none"]
 
 
 def lines_until(process, event: str) -> list[dict]:
