@@ -37,6 +37,11 @@ async def receive_all(url):
             await socket.receive()
 
 
+def plain(words):
+    """One frame of text, as a server sends it."""
+    return bytes([0x81, len(words)]) + words.encode()
+
+
 async def greet(connection):
     await connection.send(OPEN)
     hello = await connection.recv()
@@ -95,17 +100,102 @@ async def test_a_close_and_a_cut_are_lost_sockets():
                 await receive_all(url)
 
 
-async def test_a_pong_that_nobody_asked_for_ends_the_socket_and_not_the_command():
-    """It is legal (RFC 6455, section 5.5.3); httpx-ws 0.9.0 looks for its ping and finds none."""
+async def test_a_pong_that_nobody_asked_for_and_pings_without_end_do_no_harm():
+    """Both are legal (RFC 6455, section 5.5)."""
 
     async def says(connection):
         await greet(connection)
         await connection.pong(b"unasked")
+        for _ in range(100):
+            await (await connection.ping())
+        await connection.send('42["export:started",{"jobId":"j"}]')
+        await connection.wait_closed()
+
+    async with peer_that(says) as url, socket_to(url) as socket:
+        assert [event.name for event in await socket.receive()] == ["export:started"]
+
+
+async def test_what_came_before_the_end_is_told_before_it():
+    async def says(connection):
+        await connection.send(OPEN)
+        await connection.recv()
+        # At once, so that all of it is there when the first of it is read.
+        connection.transport.write(
+            b"".join(plain(words) for words in (LET_IN, '42["a"]', '42["b"]', "rubbish", '42["never"]'))
+        )
+        await connection.wait_closed()
+
+    async with peer_that(says) as url, socket_to(url) as socket:
+        assert [event.name for event in await socket.receive()] == ["a", "b"]
+        with pytest.raises(SocketLost, match="the server breaks the protocol"):
+            await socket.receive()
+
+
+async def test_a_receive_that_was_given_up_loses_nothing():
+    go_on = asyncio.Event()
+
+    async def says(connection):
+        await greet(connection)
+        for number in range(200):
+            connection.transport.write(plain(f'42["event",{number}]')[:5])
+            await go_on.wait()
+            connection.transport.write(plain(f'42["event",{number}]')[5:])
+        await connection.wait_closed()
+
+    async with peer_that(says) as url, socket_to(url) as socket:
+        numbers = []
+        while len(numbers) < 200:
+            receiving = asyncio.ensure_future(socket.receive())
+            await asyncio.wait([receiving], timeout=0)
+            receiving.cancel()
+            go_on.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                numbers += [event.args[0] for event in await receiving]
+    assert numbers == list(range(200))
+
+
+async def test_a_message_beyond_all_measure_is_refused_by_its_header():
+    async def says(connection):
+        await greet(connection)
+        connection.transport.write(b"\x81\x7f" + (2**40).to_bytes(8))
         await connection.wait_closed()
 
     async with peer_that(says) as url:
-        with pytest.raises(SocketLost):
+        with pytest.raises(SocketLost, match="the WebSocket protocol: a message of more than 16777216 bytes"):
             await receive_all(url)
+
+
+async def test_a_server_that_reads_nothing_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr("exportctl.client.socket.SEND_SECONDS", 0.05)
+    monkeypatch.setattr("exportctl.client.websocket._CLOSE_SECONDS", 0.05)
+    done = asyncio.Event()
+
+    async def says(connection):
+        await greet(connection)
+        connection.transport.pause_reading()
+        await done.wait()
+
+    async def speak(socket):
+        while True:
+            socket.emit("event", "a" * 900_000)
+            await socket.flush()
+
+    async with peer_that(says) as url, socket_to(url) as socket:
+        with pytest.raises(SocketLost, match="the server took nothing"):
+            await speak(socket)
+        done.set()
+
+
+async def test_a_server_that_takes_the_connection_and_never_answers_is_no_socket(monkeypatch):
+    monkeypatch.setattr("exportctl.client.socket.CONNECT_SECONDS", 0.05)
+
+    async def says(reader, writer):
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(says, "127.0.0.1", 0) as listening:
+        with pytest.raises(SocketLost, match="it took the request and did not answer"):
+            await receive_all(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
 
 
 async def test_a_refused_sign_in_is_no_lost_socket_and_names_no_token():
