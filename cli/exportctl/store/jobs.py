@@ -1,0 +1,221 @@
+"""The jobs that were started or followed here, as facts; one short transaction for each question and each note."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from exportctl.store.database import Database
+
+if TYPE_CHECKING:
+    import sqlite3
+
+KEPT_SECONDS: Final = 90 * 86400.0
+KEPT_ENDED: Final = 1000
+"""Entries of ended jobs older, or more, than these are let go. Unfinished ones go when they are twice as old."""
+CURSOR_PATIENCE: Final = 0.05
+"""Seconds that the note of a cursor waits for others; the next note says the same again."""
+ENDED: Final = frozenset({"completed", "failed", "cancelled", "gone"})
+"""`gone`: the server knows it no longer."""
+_COLUMNS: Final = (
+    "server, job_id, project_id, project_title, profile, options, is_started_here, is_wanted, output, partial,"
+    " is_saved, cursor, log, status, exit_status, began_at, ended_at"
+)
+
+Status = Literal["completed", "failed", "cancelled", "gone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownJob:
+    """What is known of one job. Times in seconds since the epoch; `cursor` is the number of the last event seen.
+
+    `options` is the object that was sent, as JSON. `status` None: no end is known. `is_wanted`: its archive was asked
+    for here, at `output`; `is_saved`: it lies there, verified. `exit_status` is that of the last command with it.
+    """
+
+    server: str
+    job_id: str
+    project_id: str | None = None
+    project_title: str | None = None
+    profile: str | None = None
+    options: str | None = None
+    is_started_here: bool = False
+    is_wanted: bool = False
+    output: Path | None = None
+    partial: Path | None = None
+    is_saved: bool = False
+    cursor: int = 0
+    log: str | None = None
+    status: str | None = None
+    exit_status: int | None = None
+    began_at: float = 0.0
+    ended_at: float | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is to come from the server."""
+        return self.status in ENDED
+
+
+@dataclass(slots=True, kw_only=True)
+class Jobs:
+    """All jobs known here. Every method raises `Unusable`. `now` gives seconds since the epoch."""
+
+    database: Database
+    now: Callable[[], float] = time.time
+    _noted: dict[tuple[str, str], tuple[int, str | None]] = field(init=False, default_factory=dict)
+
+    def begin(self, job: KnownJob) -> None:
+        """Note that a command deals with `job`; what was known stays where `job` says nothing."""
+        now = self.now()
+        values = {
+            **_values(job),
+            "began_at": job.began_at or now,
+            "touched_at": now,
+        }
+
+        def write(connection: "sqlite3.Connection") -> None:
+            _prune(connection, now)
+            connection.execute(_BEGIN, values)
+
+        self.database.use(write)
+
+    def note_cursor(self, job: KnownJob, cursor: int, log: str | None) -> None:
+        """Note how far the events were seen; cheap, and nothing where that is known already."""
+        key = (job.server, job.job_id)
+        if self._noted.get(key) == (cursor, log):
+            return
+        self.database.use(
+            lambda connection: connection.execute(
+                "UPDATE job SET cursor = CASE WHEN log IS ? THEN max(cursor, ?) ELSE ? END, log = ?"
+                " WHERE server = ? AND job_id = ?",
+                (log, cursor, cursor, log, *key),
+            ),
+            patience=CURSOR_PATIENCE,
+        )
+        self._noted[key] = (cursor, log)
+
+    def note(self, job: KnownJob, **facts: str | float | bytes | bool | None) -> None:
+        """Note facts by the names of `KnownJob`; paths as bytes."""
+        if not facts:
+            return
+        names = ", ".join(f"{name} = ?" for name in facts)
+        values = (*facts.values(), job.server, job.job_id)
+        self.database.use(
+            lambda connection: connection.execute(
+                f"UPDATE job SET {names} WHERE server = ? AND job_id = ?",  # noqa: S608 - the names are our own
+                values,
+            )
+        )
+
+    def note_end(self, job: KnownJob, status: Status) -> None:
+        """Note how the job ended; the first end stays."""
+        self.database.use(
+            lambda connection: connection.execute(
+                "UPDATE job SET status = ?, ended_at = ?"
+                " WHERE server = ? AND job_id = ? AND (status IS NULL OR status = 'gone')",
+                (status, self.now(), job.server, job.job_id),
+            )
+        )
+
+    def last(self) -> KnownJob | None:
+        """Return the job that a command began, followed or fetched last."""
+        return next(iter(self._read("ORDER BY touched DESC LIMIT 1")), None)
+
+    def starting_with(self, prefix: str, *, project_id: str | None = None) -> list[KnownJob]:
+        """Return the jobs whose id begins so, the latest first; the one whose id is `prefix`, alone."""
+        found = self._read(
+            "WHERE substr(job_id, 1, length(?)) = ? AND (? IS NULL OR project_id = ?) ORDER BY touched DESC",
+            prefix,
+            prefix,
+            project_id,
+            project_id,
+        )
+        return [job for job in found if job.job_id == prefix] or found
+
+    def unfinished(self) -> list[KnownJob]:
+        """Return the jobs started here of which no end is known, the oldest first."""
+        return self._read("WHERE status IS NULL AND is_started_here ORDER BY began_at, job_id")
+
+    def interrupted(self) -> list[KnownJob]:
+        """Return the jobs that `resume` has to do with, the oldest first: unfinished, or wanted and not saved."""
+        return self._read(
+            "WHERE (status IS NULL AND (is_started_here OR is_wanted))"
+            " OR (status = 'completed' AND is_wanted AND NOT is_saved) ORDER BY began_at, job_id"
+        )
+
+    def all(self, *, project: str | None = None, limit: int = KEPT_ENDED) -> list[KnownJob]:
+        """Return the jobs of a project, by its id or title, or of all, the latest first."""
+        return self._read(
+            "WHERE ? IS NULL OR project_id = ? OR project_title = ? ORDER BY touched DESC LIMIT ?",
+            project,
+            project,
+            project,
+            limit,
+        )
+
+    def _read(self, rest: str, *values: str | int | None) -> list[KnownJob]:
+        rows = self.database.use(
+            lambda connection: connection.execute(
+                f"SELECT {_COLUMNS} FROM job {rest}",  # noqa: S608 - both are our own words
+                values,
+            ).fetchall()
+        )
+        return [_job(row) for row in rows]
+
+
+_BEGIN: Final = """
+    INSERT INTO job (server, job_id, project_id, project_title, profile, options, is_started_here, is_wanted,
+                     output, partial, began_at, touched, touched_at)
+    VALUES (:server, :job_id, :project_id, :project_title, :profile, :options, :is_started_here, :is_wanted,
+            :output, :partial, :began_at, (SELECT coalesce(max(touched), 0) + 1 FROM job), :touched_at)
+    ON CONFLICT (server, job_id) DO UPDATE SET
+        project_id = coalesce(excluded.project_id, project_id),
+        project_title = coalesce(excluded.project_title, project_title),
+        profile = coalesce(excluded.profile, profile),
+        options = coalesce(excluded.options, options),
+        is_started_here = max(is_started_here, excluded.is_started_here),
+        is_wanted = max(is_wanted, excluded.is_wanted),
+        is_saved = CASE WHEN excluded.output IS NULL OR excluded.output IS output THEN is_saved ELSE 0 END,
+        output = coalesce(excluded.output, output),
+        partial = coalesce(excluded.partial, partial),
+        touched = excluded.touched, touched_at = excluded.touched_at
+"""
+
+
+def _prune(connection: "sqlite3.Connection", now: float) -> None:
+    connection.execute("DELETE FROM job WHERE status IS NOT NULL AND touched_at < ?", (now - KEPT_SECONDS,))
+    connection.execute("DELETE FROM job WHERE touched_at < ?", (now - 2 * KEPT_SECONDS,))
+    connection.execute(
+        "DELETE FROM job WHERE status IS NOT NULL AND touched <"
+        " (SELECT touched FROM job WHERE status IS NOT NULL ORDER BY touched DESC LIMIT 1 OFFSET ?)",
+        (KEPT_ENDED - 1,),
+    )
+
+
+def _values(job: KnownJob) -> Mapping[str, object]:
+    return {
+        "server": job.server,
+        "job_id": job.job_id,
+        "project_id": job.project_id,
+        "project_title": job.project_title,
+        "profile": job.profile,
+        "options": job.options,
+        "is_started_here": job.is_started_here,
+        "is_wanted": job.is_wanted,
+        # Paths are bytes: a name need not be text.
+        "output": None if job.output is None else os.fsencode(job.output),
+        "partial": None if job.partial is None else os.fsencode(job.partial),
+    }
+
+
+def _job(row: tuple[object, ...]) -> KnownJob:
+    facts = dict(zip(_COLUMNS.split(", "), row, strict=True))
+    for name in ("is_started_here", "is_wanted", "is_saved"):
+        facts[name] = bool(facts[name])
+    for name in ("output", "partial"):
+        value = facts[name]
+        facts[name] = Path(os.fsdecode(value)) if isinstance(value, bytes) else None
+    return KnownJob(**facts)  # type: ignore[arg-type] # the columns are the fields, of the types that were written
