@@ -147,7 +147,8 @@ class TestAgain:
         assert (await api.status(None, "j1")).id == "j1"
 
     async def test_what_waiting_does_not_cure_is_raised_at_once(self, wire, api):
-        route = wire.get("/api/export/j1").mock(return_value=httpx.Response(404, json={"error": "No such export job"}))
+        answer = httpx.Response(404, json={"error": "No such export job"}, headers=SECOND)
+        route = wire.get("/api/export/j1").mock(return_value=answer)
         with pytest.raises(NotFound, match="job j1: No such export job"):
             await api.status(None, "j1")
         assert route.call_count == 1

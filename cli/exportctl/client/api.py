@@ -1,30 +1,27 @@
 """The server's HTTP API (`WIRE.md`), one method a request, answers decoded to facts.
 
-Raises `model.errors` only. What is safe to repeat (reads, and a POST with its `Idempotency-Key`) is repeated while
-the server is unreachable, with jittered exponential back-off; what waiting does not cure is raised at once.
+Raises `model.errors` only. Both protocols are read here, the same facts are made of them; what a server does not say is
+None. What is safe to repeat (reads, and a POST with its `Idempotency-Key`) is repeated as `asking` says.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 import httpx
 import orjson
 
 from exportctl.client import failures
-from exportctl.client.http import Server
-from exportctl.model.errors import ExportctlError, NotFound
-from exportctl.protocol.dialects import dialect2, reading
+from exportctl.client.asking import ATTEMPTS, PROTOCOL_2, Asker
+from exportctl.model.errors import NotFound
+from exportctl.protocol.dialects import dialect1, dialect2, reading, wording
 from exportctl.protocol.dialects.reading import Object
 from exportctl.protocol.events import AnyEvent, StageProgress
 
-if TYPE_CHECKING:
-    import stamina.instrumentation
-
-PROTOCOL_2: Final = 2
-ATTEMPTS: Final = 5
+_FILE_NAME: Final = re.compile(r'filename="([^"/\\\x00-\x1f]+)"')
 LONG_POLL_SECONDS: Final = 25
 """Below the 30 s after which servers answer empty and the 60 s of usual proxies."""
 
@@ -60,6 +57,15 @@ class JobStatus:
     warnings: tuple[str, ...]
     error: Object | None
     last_seq: int | None
+    options: Object | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveFacts:
+    """What the server says of a finished archive. `size` in bytes."""
+
+    file_name: str | None
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,35 +80,17 @@ class LogPage:
 
 
 @dataclass(slots=True, kw_only=True)
-class Api:
-    """The API of one server. `protocol` is None until the first JSON answer fixes it.
-
-    `on_retry` hears of each attempt that failed and is made again: why, its number, the seconds until the next.
-    """
-
-    http: httpx.AsyncClient
-    server: Server
-    on_retry: Callable[[ExportctlError, int, float], None] | None = None
-    protocol: int | None = field(default=None, init=False)
+class Api(Asker):
+    """The API of one server; how it is asked is `Asker`'s."""
 
     async def find_project(self, wanted: str) -> Project:
         """Return the project with this id, or with exactly this title; the title must be one project's alone."""
-        titled: list[Project] = []
-        known: list[str] = []
-        page = 1
-        while True:
-            answer = await self._get("/api/projects", what="the list of projects", params={"page": page, "limit": 50})
-            projects = [_project(one) for one in _objects(answer, "projects") if reading.text(one, "id")]
-            known += [project.title for project in projects]
-            for project in projects:
-                if project.id == wanted:
-                    return project
-                if project.title == wanted:
-                    titled.append(project)
-            pages = reading.integer(reading.mapping(answer, "pagination") or {}, "totalPages")
-            if not projects or pages is None or page >= pages:
-                break
-            page += 1
+        projects: list[Project] = []
+        async for project in self._projects():
+            if project.id == wanted:
+                return project
+            projects.append(project)
+        titled = [project for project in projects if project.title == wanted]
         if len(titled) == 1:
             return titled[0]
         if titled:
@@ -110,28 +98,69 @@ class Api:
                 f"{len(titled)} projects are titled {wanted!r}",
                 hint="name one by its id: " + ", ".join(project.id for project in titled[:5]),
             )
-        raise NotFound(f"no project {wanted!r} on {self.server.url}", hint=f"there are {_few(known)}")
+        raise NotFound(
+            f"no project {wanted!r} on {self.server.url}",
+            hint=f"there are {_few([project.title for project in projects])}",
+        )
+
+    async def _projects(self) -> AsyncIterator[Project]:
+        page = 1
+        while True:
+            answer = await self._get("/api/projects", what="the list of projects", params={"page": page, "limit": 50})
+            rows = _objects(answer, "projects") or _objects(answer, "data")  # protocol 1's name for the same list
+            for row in rows:
+                if reading.text(row, "id"):
+                    yield _project(row)
+            pages = reading.integer(reading.mapping(answer, "pagination") or {}, "totalPages")
+            if not rows or pages is None or page >= pages:
+                return
+            page += 1
 
     async def start(self, project_id: str, options: Mapping[str, object], *, name: str, key: str) -> str:
         """Start an export and return its job's id. The same `key` never starts a second one."""
-        answer = await self._request(
-            "POST",
-            f"/api/projects/{quote(project_id, safe='')}/export",
-            what=f"project {project_id}",
-            content=orjson.dumps({"options": options, "projectName": name}),
-            headers={"Content-Type": "application/json", "Idempotency-Key": key},
-            # A server of protocol 1 knows no such key: sent again it would start a second export (`WIRE.md`, 15).
-            attempts=ATTEMPTS if self.protocol == PROTOCOL_2 else 1,
+        answer = self._object(
+            await self.ask(
+                "POST",
+                f"/api/projects/{quote(project_id, safe='')}/export",
+                what=f"project {project_id}",
+                content=orjson.dumps({"options": options, "projectName": name}),
+                headers={"Content-Type": "application/json", "Idempotency-Key": key},
+                # A server of protocol 1 knows no such key: sent again it would start a second export (`WIRE.md`, 15).
+                attempts=ATTEMPTS if self.protocol == PROTOCOL_2 else 1,
+                waits_for_room=False,
+            )
         )
         job_id = reading.text(answer, "jobId")
         if not job_id:
             raise failures.not_json(self.server.url, "an answer without jobId")
         return job_id
 
-    async def status(self, project_id: str | None, job_id: str) -> JobStatus:
+    async def status(self, project_id: str | None, job_id: str, *, attempts: int = ATTEMPTS) -> JobStatus:
         """Return the job as the server sees it."""
         path = self._job_path(project_id, job_id) + "/status" if project_id else f"/api/export/{quote(job_id, safe='')}"
-        return _status(await self._get(path, what=f"job {job_id}"), job_id)
+        try:
+            return _status(await self._get(path, what=f"job {job_id}", attempts=attempts), job_id)
+        except NotFound as error:
+            if self.protocol == PROTOCOL_2:
+                raise
+            if project_id is None:
+                return await self._found_in_histories(job_id)
+            raise forgotten(job_id) from error
+
+    async def _found_in_histories(self, job_id: str) -> JobStatus:
+        """Look a job up without its project's id, which protocol 1 has no request for."""
+        async for project in self._projects():
+            for seen in await self.history(project.id):
+                if seen.id == job_id:
+                    return seen
+        raise NotFound(f"no job {job_id} in any project's history", hint="name it as PROJECT/JOB")
+
+    async def history(self, project_id: str) -> list[JobStatus]:
+        """Return the project's last jobs, the newest first."""
+        path = f"/api/projects/{quote(project_id, safe='')}/export/history"
+        answer = await self.ask("GET", path, what=f"the jobs of project {project_id}")
+        found = answer if isinstance(answer, list) else _objects(self._object(answer), "jobs")
+        return [_status(one, id_) for one in found if isinstance(one, dict) and (id_ := reading.text(one, "id"))]
 
     async def events(
         self, project_id: str, job_id: str, *, after: int, log: str | None, wait: int, attempts: int = ATTEMPTS
@@ -159,7 +188,7 @@ class Api:
 
     async def cancel(self, project_id: str, job_id: str, *, reason: str) -> None:
         """Ask the server to cancel the job; asking twice does no harm."""
-        await self._request(
+        await self.ask(
             "POST",
             self._job_path(project_id, job_id) + "/cancel",
             what=f"job {job_id}",
@@ -172,23 +201,35 @@ class Api:
         self, project_id: str, job_id: str, headers: Mapping[str, str]
     ) -> AsyncIterator[httpx.Response]:
         """Open the archive's bytes. Any refusal is raised; the caller judges 200 and 206."""
-        path = self._job_path(project_id, job_id) + "/download"
-        try:
-            async with self.http.stream(
-                "GET", path, headers={"Accept": "*/*", "Accept-Encoding": "identity", **headers}
-            ) as response:
-                if response.status_code not in {200, 206, 416}:
-                    await response.aread()
-                    raise failures.from_answer(
-                        response.status_code, _json_or_none(response), what=f"the archive of job {job_id}"
-                    )
-                yield response
-        except httpx.HTTPError as error:
-            raise failures.from_transport(error, self.server.url) from error
+        async with self.stream(
+            "GET",
+            self._job_path(project_id, job_id) + "/download",
+            {"Accept": "*/*", "Accept-Encoding": "identity", **headers},
+            accepts=frozenset({200, 206, 416}),
+            what=f"the archive of job {job_id}",
+        ) as response:
+            yield response
 
-    async def read(self, path: str, *, what: str, params: Mapping[str, str | int] | None = None) -> Object:
-        """Return the answer of a path that has no method here; `what` names it in errors."""
-        return await self._get(path, what=what, params=params)
+    async def head_download(self, project_id: str, job_id: str) -> httpx.Headers:
+        """Return the headers of the archive, without its bytes: a range would not do on protocol 1 (`WIRE.md`, 10)."""
+        async with self.stream(
+            "HEAD",
+            self._job_path(project_id, job_id) + "/download",
+            {"Accept": "*/*", "Accept-Encoding": "identity"},
+            accepts=frozenset({200}),
+            what=f"the archive of job {job_id}",
+        ) as response:
+            return response.headers
+
+    async def measure(self, project_id: str, job_id: str) -> ArchiveFacts:
+        """Return what the server says of the archive, by its headers."""
+        headers = await self.head_download(project_id, job_id)
+        length = headers.get("Content-Length", "")
+        named = _FILE_NAME.search(headers.get("Content-Disposition", ""))
+        return ArchiveFacts(
+            file_name=None if named is None else named[1],
+            size=int(length) if length.isascii() and length.isdigit() else None,
+        )
 
     @staticmethod
     def _job_path(project_id: str, job_id: str) -> str:
@@ -203,68 +244,12 @@ class Api:
         timeout: httpx.Timeout | None = None,  # noqa: ASYNC109 - httpx's own kind: connect, read and write apart
         attempts: int = ATTEMPTS,
     ) -> Object:
-        return await self._request("GET", path, what=what, params=params, timeout=timeout, attempts=attempts)
+        return self._object(await self.ask("GET", path, what=what, params=params, timeout=timeout, attempts=attempts))
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        params: Mapping[str, str | int] | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: httpx.Timeout | None = None,  # noqa: ASYNC109 - as above
-        attempts: int = ATTEMPTS,
-    ) -> Object:
-        request = self.http.build_request(
-            method,
-            path,
-            params=params,
-            content=content,
-            headers=headers,
-            timeout=self.http.timeout if timeout is None else timeout,
-        )
-        if attempts == 1:
-            return await self._ask(request, what)
-        import stamina.instrumentation  # noqa: PLC0415 - 25 ms that only a command with a server needs
-
-        stamina.instrumentation.set_on_retry_hooks([self._tell_retry])  # its own would write to standard error
-        async for attempt in stamina.retry_context(
-            on=_may_heal, attempts=attempts, timeout=60.0, wait_initial=0.2, wait_max=10.0, wait_jitter=1.0
-        ):
-            with attempt:
-                return await self._ask(request, what)
-        raise AssertionError  # the last attempt raised
-
-    def _tell_retry(self, details: "stamina.instrumentation.RetryDetails") -> None:
-        if self.on_retry is not None and isinstance(details.caused_by, ExportctlError):
-            self.on_retry(details.caused_by, details.retry_num, details.wait_for)
-
-    async def _ask(self, request: httpx.Request, what: str) -> Object:
-        try:
-            response = await self.http.send(request)
-        except httpx.HTTPError as error:
-            raise failures.from_transport(error, self.server.url) from error
-        body = _json_or_none(response)
-        if isinstance(body, dict) and self.protocol is None:
-            self.protocol = 2 if response.headers.get("Export-Protocol") == "2" else 1
-        if not response.is_success:
-            raise failures.from_answer(response.status_code, body, what=what)
-        if not isinstance(body, dict):
-            raise failures.not_json(self.server.url, response.headers.get("Content-Type", ""))
-        return body
-
-
-def _may_heal(error: Exception) -> bool:
-    return isinstance(error, ExportctlError) and failures.is_passing(error)
-
-
-def _json_or_none(response: httpx.Response) -> object:
-    try:
-        return orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        return None
+    def _object(self, answer: object) -> Object:
+        if not isinstance(answer, dict):
+            raise failures.not_json(self.server.url, "a list")
+        return answer
 
 
 def _objects(answer: Object, key: str) -> list[Object]:
@@ -285,25 +270,43 @@ def _project(source: Object) -> Project:
     )
 
 
+def forgotten(job_id: str) -> NotFound:
+    """Return the error for a job that a protocol 1 server does not know: its jobs live in memory (`WIRE.md`, 8)."""
+    return NotFound(
+        f"job {job_id} is not there: the server restarted and forgot the job, or never had it",
+        hint="exportctl run starts a new export",
+        code="FORGOTTEN",
+    )
+
+
 def _status(source: Object, job_id: str) -> JobStatus:
     archive = reading.mapping(source, "archive") or {}
+    status, message = reading.text(source, "status") or "unknown", reading.text(source, "message")
+    error = reading.mapping(source, "error")
+    if status == "failed" and error is None and message is not None:
+        # Protocol 1: the reason is the message, and a cancellation calls itself a failure in the end (4).
+        if wording.is_cancellation(message):
+            status = "cancelled"
+        else:
+            error = {"message": wording.shown(message)}
     return JobStatus(
         id=reading.text(source, "id") or job_id,
         project_id=reading.text(source, "projectId"),
         project_name=reading.text(source, "projectName"),
-        status=reading.text(source, "status") or "unknown",
+        status=status,
         phase=reading.text(source, "phase"),
         stage=reading.text(source, "stage"),
-        progress=reading.percent(source, "progress"),
+        progress=dialect1.progress_of(source),
         stage_progress=dialect2.stage_progress(source),
         estimated_time_remaining=reading.number(source, "estimatedTimeRemaining"),
-        message=reading.text(source, "message"),
-        created_at=reading.text(source, "createdAt"),
-        completed_at=reading.text(source, "completedAt"),
+        message=None if message is None else dialect1.message_of(message),
+        created_at=reading.moment(source, "createdAt"),
+        completed_at=reading.moment(source, "completedAt"),
         file_name=reading.text(archive, "fileName"),
         file_size=reading.integer(archive, "fileSize"),
         sha256=reading.text(archive, "sha256"),
         warnings=reading.texts(source, "warnings"),
-        error=reading.mapping(source, "error"),
+        error=error,
         last_seq=reading.integer(source, "lastSeq"),
+        options=reading.mapping(source, "options"),
     )

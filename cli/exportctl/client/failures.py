@@ -4,16 +4,17 @@ Nothing of a request (headers, tokens) and nothing of a path on the server goes 
 """
 
 import os
-import re
 import socket
 import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import httpx
 
 from exportctl.model.errors import Busy, ExportctlError, NotAllowed, NotFound, Rejected, Unreachable
+from exportctl.protocol.dialects.wording import without_paths
 
 _TEXT_LIMIT = 300
-_PATH = re.compile(r"(?<![\w.:/…])(?:[A-Za-z]:)?(?:[/\\][^\s/\\'\"`:,;()<>]+)+[/\\]([^\s/\\'\"`:,;()<>]+)")
 
 
 def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> ExportctlError:
@@ -44,8 +45,43 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> Expor
 
 
 def is_passing(error: ExportctlError) -> bool:
-    """Return whether waiting may cure `error`: a broken way does heal, a certificate and a refusal do not."""
-    return isinstance(error, Unreachable) and error.code != "TLS"
+    """Return whether waiting may cure `error`: a broken way does heal; a certificate, a redirect, a refusal do not."""
+    return isinstance(error, Unreachable) and error.code not in {"TLS", "REDIRECTED"}
+
+
+def from_response(response: httpx.Response, body: object, *, what: str) -> ExportctlError:
+    """Return the error for an answer that is a refusal, with the wait that it asks for."""
+    error = (
+        _redirected(response) if response.has_redirect_location else from_answer(response.status_code, body, what=what)
+    )
+    error.answered = response.status_code
+    error.retry_after = _retry_after(response)
+    return error
+
+
+def _redirected(response: httpx.Response) -> ExportctlError:
+    """Say where to; it is not followed, since it would carry the sign-in to wherever it points."""
+    asked = response.request.url
+    try:
+        target = asked.join(response.headers["Location"])
+    except httpx.InvalidURL:
+        target = asked
+    here, there = (f"{url.scheme}://{url.netloc.decode('ascii')}" for url in (asked, target))
+    hint = f"--server {there}" if here != there else "is --server the export server's address, and its path right?"
+    return Unreachable(f"{here} sends us on to {there}", hint=hint, code="REDIRECTED")
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of `Retry-After`, given as such or as a date by the server's own clock (RFC 9110, 10.2.3)."""
+    said = response.headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    try:
+        until = parsedate_to_datetime(said)
+        now = parsedate_to_datetime(response.headers["Date"]) if "Date" in response.headers else datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def from_answer(status: int, body: object, *, what: str) -> ExportctlError:
@@ -98,11 +134,6 @@ def _validation(details: dict[str, object]) -> str:
         if isinstance(one, dict)
     ]
     return "; ".join(word for word in said if word)
-
-
-def without_paths(text: str) -> str:
-    """Return `text` with each absolute path cut to its last part: how the server's disk is laid out is not our news."""
-    return _PATH.sub(lambda found: f"…/{found[1]}", text)
 
 
 def _certificate_problem(error: BaseException) -> str | None:

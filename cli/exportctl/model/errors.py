@@ -15,7 +15,8 @@
     └── Bug              1   ours: the message asks for a report
 
 `message` is in the user's terms and holds no secret; `hint` is what to do next, where it can be a command to paste.
-`code` is for scripts. Only `main()` prints them.
+`code` is for scripts. Only `main()` prints them. `answered` is the HTTP status that said so, where one did, and
+`retry_after` the seconds that the server asks to wait.
 """
 
 from typing import ClassVar
@@ -26,6 +27,8 @@ class ExportctlError(Exception):
 
     exit_status: ClassVar[int] = 1
     code: str = "ERROR"
+    answered: int | None = None
+    retry_after: float | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
