@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exportctl.server.export.sample import make_sample
-from system.processes import Command, Ended, Served, descendants_in, end_of, until
+from system.processes import Command, Ended, Served, end_of
 from system.proxy import (
     After,
     Answer,
@@ -33,12 +33,11 @@ from system.proxy import (
     Stall,
     Tear,
 )
+from system.telling import check_form, stories, story
 
 SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "25"))
 DEADLINE = 60.0
 """Seconds that no schedule needs: more is a hang."""
-DIFFERS = {"seq", "elapsed", "source", "correlationId"}
-"""What may differ between two tellings of one story (`CLI.md`, NDJSON)."""
 MOST_ATTEMPTS = 4
 """Failed attempts of one request that a schedule may cost at most: one below what the client makes."""
 
@@ -87,20 +86,6 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     finally:
         served.end()
         shutil.rmtree(folder)
-
-
-def story(ended: Ended) -> list[dict]:
-    """Return what the server told of the job, without what may differ."""
-    return [{key: line[key] for key in line if key not in DIFFERS} for line in ended.lines if "serverSeq" in line]
-
-
-def check_form(ended: Ended, command: Command) -> None:
-    """Assert what holds for every end of a command."""
-    assert "Traceback" not in ended.stderr, ended.stderr
-    assert [line["seq"] for line in ended.lines] == list(range(1, len(ended.lines) + 1))
-    assert ended.lines[0]["event"] == "hello"
-    assert ended.result["exitCode"] == ended.status
-    until(lambda: not descendants_in(command.home), "every process of the command to be gone", 15)
 
 
 def check_story(ended: Ended, lab: Lab, command: Command) -> None:
@@ -188,5 +173,26 @@ def test_no_schedule_of_faults_changes_the_story_or_its_end(lab, schedule, name,
     check_story(ended, lab, command)
     if name == "run":
         check_archive(ended, command)
+    lab.forget_archives()
+    shutil.rmtree(command.folder.parent)
+
+
+@settings(max_examples=max(3, SCHEDULES // 8), suppress_health_check=[HealthCheck.too_slow])
+@given(schedule=SCHEDULE, transport=st.sampled_from(["auto", "socket", "polling"]))
+def test_many_jobs_on_one_socket_each_keep_their_story(lab, schedule, transport):
+    command = lab.command()
+    jobs = [lab.start(command) for _ in range(4)]
+    with Proxy(lab.served.url, tuple(schedule)) as proxy:
+        arguments = ["--server", proxy.url, "--token", lab.served.token, "--ndjson", "--transport", transport]
+        ended = end_of(command.start("follow", *jobs, *arguments, "--progress", "none"), DEADLINE, proxy.happened)
+    assert ended.status == 0, (proxy.happened, ended.stderr, ended.lines)
+    assert "Traceback" not in ended.stderr
+    told = stories(ended)
+    ids = [job.partition("/")[2] for job in jobs]
+    assert sorted(line["jobId"] for line in ended.lines if line["event"] == "result") == sorted(ids)
+    for job_id, job in zip(ids, jobs, strict=True):
+        assert told[job_id] == lab.undisturbed(command, job)
+        of_job = [line for line in ended.lines if line["jobId"] == job_id]
+        assert of_job[-1]["event"] == "result"
     lab.forget_archives()
     shutil.rmtree(command.folder.parent)

@@ -1,0 +1,133 @@
+"""The fault lab, its heaviest hand: the server is killed or stopped and started again, with the job half done."""
+
+import shutil
+import signal
+import zipfile
+
+import orjson
+import pytest
+
+from exportctl.server.export.sample import make_sample
+from system.processes import Command, Ended, Served, descendants_in, end_of, until
+from system.telling import check_form, stories, story
+
+ASKED = ["--ndjson", "--progress", "none", "--transport"]
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("restarts") / "plates"
+    make_sample(folder, 60)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def place(tmp_path, plates):
+    """Servers on one state folder, one after the other, and commands beside them."""
+    (tmp_path / "server").mkdir()
+    place = Place(tmp_path, plates)
+    yield place
+    place.served.end()
+    shutil.rmtree(tmp_path / "state")
+
+
+class Place:
+    def __init__(self, folder, plates):
+        self.folder, self.plates = folder, plates
+        self.host = Command(folder=folder, home=folder / "server")
+        for name in ("home", "work"):
+            (folder / name).mkdir()
+        self.command = Command(folder=folder / "work", home=folder / "home", environment={"PYTHONFAULTHANDLER": "1"})
+        self.served = self.begin()
+
+    def begin(self, port=0):
+        return Served.start(self.host, self.plates, state=self.folder / "state", port=port)
+
+    def restart(self, number):
+        """End the server by this signal, its workers with it, and start it again where it was."""
+        self.served.end(number)
+        until(lambda: not descendants_in(self.host.home), "the workers of the server to end", 15)
+        self.served = self.begin(self.served.port)
+
+    def start(self, *arguments):
+        return self.command.start(*arguments, *self.served.options)
+
+    def undisturbed(self, result):
+        job = f"{result['projectId']}/{result['jobId']}"
+        return story(self.command.run("follow", job, *self.served.options, "--ndjson", "--progress", "none"))
+
+
+def is_at(moment):
+    """Return whether a line is the moment: an event, or one of a phase."""
+    event, _, phase = moment.partition(" ")
+    return lambda line: line["event"] == event and (not phase or line["phase"] == phase)
+
+
+def through(process, moment, happen) -> Ended:
+    """Read lines up to the moment, let it happen, and return the whole command."""
+    head = b""
+    for line in process.stdout:
+        head += line
+        if is_at(moment)(orjson.loads(line)):
+            break
+    happen()
+    ended = end_of(process, 60, moment)
+    return Ended(status=ended.status, stdout=head + ended.stdout, stderr=ended.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("transport", ["auto", "polling"])
+@pytest.mark.parametrize("moment", ["connection:changed", "export:started", "export:progress processing"])
+def test_a_restart_under_a_running_job_is_told_as_the_server_tells_it(place, number, transport, moment):
+    process = place.start("run", "plates", "--no-images", *ASKED, transport)
+    ended = through(process, moment, lambda: place.restart(number))
+    check_form(ended, place.command)
+    told = story(ended)
+    assert [line["serverSeq"] for line in told] == list(range(1, len(told) + 1))
+    assert told == place.undisturbed(ended.result)
+    if told[-1]["event"] == "export:failed":
+        assert (ended.status, ended.result["outcome"]) == (3, "failed")
+        assert (told[-1]["code"], told[-1]["retryable"]) == ("SERVER_RESTARTED", True)
+        assert list(place.command.folder.iterdir()) == []
+    else:
+        # Asked for before the server had begun, or gone on with by the one that came after.
+        assert (ended.status, ended.result["outcome"]) == (0, "completed")
+        [path] = place.command.folder.iterdir()
+        assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_a_restart_during_the_download_costs_no_byte_twice(place):
+    process = place.start("run", "plates", "--no-images", "--limit-rate", "10M", *ASKED, "auto")
+    ended = through(process, "export:progress downloading", lambda: place.restart(signal.SIGKILL))
+    check_form(ended, place.command)
+    assert (ended.status, ended.result["verified"]) == (0, True)
+    assert not any(line.get("code") == "download-restarted" for line in ended.lines)
+    assert story(ended) == place.undisturbed(ended.result)
+    [path] = place.command.folder.iterdir()
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_a_server_killed_between_two_commands_still_tells_the_story_and_has_the_archive(place):
+    first = place.command.run("run", "plates", "--no-images", *place.served.options, *ASKED, "auto")
+    place.restart(signal.SIGKILL)
+    assert place.undisturbed(first.result) == story(first)
+    job = f"{first.result['projectId']}/{first.result['jobId']}"
+    again = place.command.run("download", job, *place.served.options, "--ndjson", "-o", "again.zip")
+    assert (again.status, again.result["sha256"]) == (0, first.result["sha256"])
+
+
+def test_many_jobs_in_one_command_each_have_their_end_over_a_restart(place):
+    started = [place.command.run("start", "plates", *place.served.options, "-q") for _ in range(6)]
+    jobs = [one.stdout.decode().strip() for one in started]
+    process = place.start("follow", *jobs, *ASKED, "auto")
+    ended = through(process, "export:progress", lambda: place.restart(signal.SIGKILL))
+    assert "Traceback" not in ended.stderr
+    results = {line["jobId"]: line for line in ended.lines if line["event"] == "result"}
+    assert set(results) == {job.partition("/")[2] for job in jobs}
+    told = stories(ended)
+    for job, result in results.items():
+        assert [line["serverSeq"] for line in told[job]] == list(range(1, len(told[job]) + 1))
+        assert told[job] == place.undisturbed(result)
+    first_not_done = next((code for job in jobs if (code := results[job.partition("/")[2]]["exitCode"])), 0)
+    assert ended.status == first_not_done
