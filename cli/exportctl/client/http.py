@@ -8,7 +8,7 @@ closed.
 import ipaddress
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -27,7 +27,7 @@ class Server:
 
     url: str
     correlation_id: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     ca_bundle: str | None = None
     insecure: bool = False
 
@@ -64,12 +64,13 @@ def open_client(server: Server) -> httpx.AsyncClient:
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=None),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
         verify=_trust(server),
-        trust_env=not _is_loopback(server.url),
+        trust_env=not is_loopback(server.url),
         follow_redirects=False,
     )
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Return whether the URL leads back to this machine."""
     host = httpx.URL(url).host
     try:
         return ipaddress.ip_address(host).is_loopback
