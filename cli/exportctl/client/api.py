@@ -86,7 +86,7 @@ class Api(Asker):
     async def find_project(self, wanted: str) -> Project:
         """Return the project with this id, or with exactly this title; the title must be one project's alone."""
         projects: list[Project] = []
-        async for project in self._projects():
+        async for project in self.projects():
             if project.id == wanted:
                 return project
             projects.append(project)
@@ -103,7 +103,8 @@ class Api(Asker):
             hint=f"there are {_few([project.title for project in projects])}",
         )
 
-    async def _projects(self) -> AsyncIterator[Project]:
+    async def projects(self) -> AsyncIterator[Project]:
+        """Yield every project, a page after the other."""
         page = 1
         while True:
             answer = await self._get("/api/projects", what="the list of projects", params={"page": page, "limit": 50})
@@ -149,7 +150,7 @@ class Api(Asker):
 
     async def _found_in_histories(self, job_id: str) -> JobStatus:
         """Look a job up without its project's id, which protocol 1 has no request for."""
-        async for project in self._projects():
+        async for project in self.projects():
             for seen in await self.history(project.id):
                 if seen.id == job_id:
                     return seen
