@@ -9,25 +9,27 @@ double, as any reader in JavaScript has it, a number that is none, and what is n
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Final
+from operator import attrgetter
+from typing import Final, TypeAlias
 
 import orjson
 
 from exportctl.model.lines import SCHEMA_VERSION, Numbered
 
 _HEADER = ("job_id", "project_id", "source", "timestamp")
-_OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+_OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _MAX_DEPTH: Final = 128
 """Levels of nesting that are written; orjson writes 254."""
 _WORD: Final = range(-(2**63), 2**64)
-_ABSENT_WHEN_NONE = frozenset({"server_seq", "job_correlation_id"})
+_ABSENT_WHEN_NONE = ("serverSeq", "jobCorrelationId")
 
 
 def encode(numbered: Numbered) -> bytes:
     """Return the line as UTF-8 JSON with a line feed."""
     line = numbered.line
+    keys, values = _own(type(line))
     record: dict[str, object] = {
         "v": SCHEMA_VERSION,
         "seq": numbered.seq,
@@ -37,22 +39,15 @@ def encode(numbered: Numbered) -> bytes:
         "jobId": line.job_id,
         "projectId": line.project_id,
         "correlationId": numbered.correlation_id,
-        "source": line.source,
+        **dict(zip(keys, values(line), strict=True)),
     }
-    for name, key in _keys(type(line)):
-        value = getattr(line, name)
-        if value is None and name in _ABSENT_WHEN_NONE:
-            continue
-        record[key] = plain(value) if is_dataclass(value) else value
+    for key in _ABSENT_WHEN_NONE:
+        if key in record and record[key] is None:
+            del record[key]
     try:
-        return orjson.dumps(record, option=_OPTIONS)
+        return orjson.dumps(record, _nested, _OPTIONS)
     except orjson.JSONEncodeError:
         return orjson.dumps(_writable(record, _MAX_DEPTH), option=_OPTIONS)
-
-
-def plain(value: object) -> object:
-    """Return a nested record as a dictionary with the wire's keys."""
-    return {key: getattr(value, name) for name, key in _keys(type(value))}
 
 
 def camel(name: str) -> str:
@@ -72,6 +67,8 @@ def _writable(value: object, depth: int) -> object:
             return value if value in _WORD else _double(value)
         case float():
             return value if math.isfinite(value) else None
+        case _ if is_dataclass(value):
+            return _writable(_nested(value), depth)
         case Mapping() if depth:
             return {str(_writable(str(key), depth)): _writable(inner, depth - 1) for key, inner in value.items()}
         case list() | tuple() if depth:
@@ -87,14 +84,24 @@ def _double(value: int) -> float | None:
         return None
 
 
-_KEYS: Final[dict[type, tuple[tuple[str, str], ...]]] = {}
+def _nested(value: object) -> dict[str, object]:
+    """Return a record within a line as a dictionary with the wire's keys."""
+    keys, values = _own(type(value))
+    return dict(zip(keys, values(value), strict=True))
 
 
-def _keys(record: type) -> tuple[tuple[str, str], ...]:
-    """Return names and keys of a record's own fields: looked up a million times, made once."""
-    known = _KEYS.get(record)
+_Own: TypeAlias = tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]
+_OWN: Final[dict[type, _Own]] = {}
+
+
+def _own(record: type) -> _Own:
+    """Return the keys of what a record adds to the header, and what reads their values; made once.
+
+    There are two of them at least: a line has its `source`.
+    """
+    known = _OWN.get(record)
     if known is None:
-        known = _KEYS[record] = tuple(
-            (field.name, camel(field.name)) for field in fields(record) if field.name not in _HEADER
-        )
+        names = [field.name for field in fields(record) if field.name == "source" or field.name not in _HEADER]
+        names.sort(key=lambda name: name != "source")
+        known = _OWN[record] = tuple(map(camel, names)), attrgetter(*names)
     return known
