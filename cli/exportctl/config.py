@@ -1,13 +1,18 @@
 """Where this user's settings lie and what a profile says: `config.toml`, one table per profile (`CLI.md`, Files).
 
 Precedence is option, environment, profile, default; the first two are typer's. A broken file is explained with its
-line.
+line. Nothing here writes the file: a profile is its user's own words. The session that `login` keeps for a profile
+lies apart, in the state folder.
+
+Without HOME the user's entry in the password database says where home is; where that is silent too (a container's
+nameless user) there is no place: nothing is read and nothing kept.
 """
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from exportctl.model.errors import Usage
 
@@ -19,7 +24,7 @@ class Profile:
     """One table of the configuration file; None for what it does not say."""
 
     server: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     token_file: str | None = None
     ca_bundle: str | None = None
 
@@ -32,28 +37,32 @@ def config_file() -> Path:
 
 
 def state_folder() -> Path | None:
-    """Return the folder for what this machine knows of jobs; None with `EXPORTCTL_STATE=off`."""
+    """Return the folder for what this machine knows of jobs; None with `EXPORTCTL_STATE=off` and for the homeless."""
     if os.environ.get("EXPORTCTL_STATE") == "off":
         return None
     from platformdirs import user_state_path  # noqa: PLC0415 - as above
 
-    return user_state_path("exportctl", appauthor=False)
+    folder = user_state_path("exportctl", appauthor=False)
+    return folder if folder.is_absolute() else None  # relative: an XDG variable that counts for nothing, or ~ unknown
 
 
-def load_profile(name: str) -> Profile:
-    """Return the profile; the default one may be missing. Raises `Usage` for a broken file or an unknown profile."""
+def session_file(profile: str) -> Path | None:
+    """Return the file in which the profile's sessions are kept; None where nothing is."""
+    folder = state_folder()
+    return None if folder is None else folder / "sessions" / f"{quote(profile, safe='')}.json"
+
+
+def load_profile(name: str, *, may_be_new: bool = False) -> Profile:
+    """Return the profile. Raises `Usage` for a broken file or an unknown profile.
+
+    A name without a table is a profile that says nothing if it is the default one, if `login` has kept a session for
+    it, or if it `may_be_new`.
+    """
     path = config_file()
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        tables = {}
-    except OSError as error:
-        raise Usage(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Usage(f"{path} is no TOML: {error}", hint="mend the file, or move it away") from error
+    tables = _tables(path)
     table = tables.get(name)
     if table is None:
-        if name == "default":
+        if name == "default" or may_be_new or _has_session(name):
             return Profile()
         raise Usage(f"no profile {name!r} in {path}", hint=f"known: {', '.join(sorted(tables)) or 'none'}")
     if not isinstance(table, dict):
@@ -62,3 +71,21 @@ def load_profile(name: str) -> Profile:
         if not isinstance(table.get(key, ""), str):
             raise Usage(f"{path}: {key} of [{name}] is no string")
     return Profile(**{key: table[key] for key in _STRINGS if key in table})
+
+
+def _tables(path: Path) -> dict[str, object]:
+    if not path.is_absolute():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Usage(f"{path} is no TOML: {error}", hint="mend the file, or move it away") from error
+
+
+def _has_session(name: str) -> bool:
+    path = session_file(name)
+    return path is not None and os.path.exists(path)  # noqa: PTH110 - answers where Path raises: a name too long

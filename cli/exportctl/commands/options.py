@@ -65,8 +65,9 @@ class Connection:
     ] = "default"
     token: Annotated[
         str | None,
+        # Its variable is read in `body/target.py`: as typer's it would win over --token-file, which is an option.
         typer.Option(
-            "--token", envvar="EXPORTCTL_TOKEN", metavar="TOKEN", help="Bearer token; as an option visible in ps."
+            "--token", metavar="TOKEN", help="Bearer token, as an option visible in ps. [env: EXPORTCTL_TOKEN]"
         ),
     ] = None
     token_file: Annotated[

@@ -1,5 +1,6 @@
 """Open the way to a command's server: the configured one, or the embedded one on this machine."""
 
+import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -8,11 +9,13 @@ import httpx
 from exportctl.client.api import Api
 from exportctl.client.embedded import Embedded, embedded_server
 from exportctl.client.http import Server, open_client
+from exportctl.client.jar import Jar
+from exportctl.client.signin import SignIn
 from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings
-from exportctl.config import state_folder
+from exportctl.config import session_file, state_folder
 from exportctl.model.errors import ExportctlError
-from exportctl.model.lines import ConnectionChanged
+from exportctl.model.lines import ConnectionChanged, Log
 
 
 @asynccontextmanager
@@ -28,7 +31,41 @@ async def reached(session: Session, settings: Settings) -> AsyncIterator[Api]:
         insecure=settings.insecure,
     )
     async with _opened(session, server) as api:
-        yield api
+        if server.token is not None:
+            yield api
+            return
+        signin = sign_in_of(session, settings, api.http)
+        signin.use()
+        api.renew = signin.renew
+        try:
+            yield api
+        finally:
+            await signin.close()
+
+
+def sign_in_of(session: Session, settings: Settings, http: httpx.AsyncClient) -> SignIn:
+    """Return the sign-in to the configured server: by what is kept for the profile, or by the environment's words."""
+    if settings.server is None:
+        raise AssertionError("a command that signs in has checked that there is a server")
+    path = None if session.shared.no_state else session_file(settings.profile)
+
+    def tell(code: str, message: str) -> None:
+        session.tell(Log(level="warning", code=code, message=message))
+
+    return SignIn(
+        http=http,
+        url=settings.server,
+        jar=None if path is None else Jar(path=path, url=settings.server),
+        credentials=settings.credentials,
+        hint=login_command(settings),
+        tell=tell,
+    )
+
+
+def login_command(settings: Settings) -> str:
+    """Return the command that signs in to the configured server."""
+    profile = "" if settings.profile == "default" else f" --profile {shlex.quote(settings.profile)}"
+    return f"exportctl login --server {shlex.quote(settings.server or 'URL')}{profile}"
 
 
 @asynccontextmanager

@@ -1,10 +1,11 @@
 """What the command line names: the server to speak to, and what the embedded one would export."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from exportctl.client.authority import Credentials
 from exportctl.client.http import parse_url
 from exportctl.commands.body.report import printable
 from exportctl.commands.options import Connection
@@ -20,9 +21,11 @@ class Settings:
     """A connection's options with the profile's words filled in; `server` None means the embedded one."""
 
     server: str | None
-    token: str | None
+    token: str | None = field(repr=False)
     ca_bundle: str | None
     insecure: bool
+    profile: str = "default"
+    credentials: Credentials | None = None
 
 
 def settings_of(connection: Connection, *, embedded: bool = False) -> Settings:
@@ -34,7 +37,15 @@ def settings_of(connection: Connection, *, embedded: bool = False) -> Settings:
         token=_token(connection, profile),
         ca_bundle=connection.ca_bundle or profile.ca_bundle,
         insecure=connection.insecure,
+        profile=connection.profile,
+        credentials=credentials(),
     )
+
+
+def credentials() -> Credentials | None:
+    """Return the environment's email and password, for cron and CI; None unless both are set."""
+    email, password = os.environ.get("EXPORTCTL_EMAIL", "").strip(), os.environ.get("EXPORTCTL_PASSWORD", "")
+    return Credentials(email=email, password=password) if email and password else None
 
 
 def server_settings(connection: Connection, command: str) -> Settings:
@@ -73,14 +84,24 @@ def embedded_project(target: str, *, sample_size: int | None) -> dict[str, objec
 
 
 def _token(connection: Connection, profile: Profile) -> str | None:
-    if connection.token:
-        return _checked(connection.token, "--token or EXPORTCTL_TOKEN")
-    path = connection.token_file or (None if profile.token else profile.token_file)
-    if path is None:
-        return _checked(profile.token, "the profile's token") if profile.token else None
+    """Return the bearer token by precedence: option, environment, profile."""
+    if connection.token is not None:
+        return _checked(connection.token, "--token")
+    if connection.token_file is not None:
+        return _token_in(connection.token_file)
+    if os.environ.get("EXPORTCTL_TOKEN"):
+        return _checked(os.environ["EXPORTCTL_TOKEN"], "EXPORTCTL_TOKEN")
+    if credentials() is not None:
+        return None  # the environment's too, and before the profile's
+    if profile.token:
+        return _checked(profile.token, "the profile's token")
+    return None if profile.token_file is None else _token_in(profile.token_file)
+
+
+def _token_in(path: str) -> str:
     try:
         token = Path(path).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
         raise Usage(f"--token-file {path}: {getattr(error, 'strerror', None) or 'no text'}") from error
     return _checked(token, f"--token-file {path}")
 

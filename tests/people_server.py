@@ -1,0 +1,235 @@
+"""A server that signs people in, as protocol 1 was seen to (`WIRE.md`, and the transcript `auth.ndjson`).
+
+A real one, over real sockets: opaque access tokens with an end, refresh tokens that are good once, cookies with the
+observed attributes, refusals in the observed Czech, a Socket.IO handshake that takes the cookie alone.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import socketio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+EMAIL, PASSWORD = "ana@example.com", "tajné heslo č. 1"
+
+
+@dataclass
+class People:
+    """What the server does; a test turns the knobs while it runs."""
+
+    access_seconds: float = 900.0
+    refresh_seconds: int = 604800
+    is_secure: bool = False
+    has_cookies: bool = True
+    projects: list[dict] = field(default_factory=lambda: [_project(n) for n in range(1, 24)])
+    asked: Counter = field(default_factory=Counter)
+    log: list[tuple[str, str, int]] = field(default_factory=list)
+    cookies_seen: list[tuple[str, str]] = field(default_factory=list)
+    sign_in_answer: tuple[int, dict, dict] | None = None
+    refresh_answer: tuple[int, dict] | None = None
+    hold_refresh: threading.Event | None = None
+    access: dict[str, float] = field(default_factory=dict)
+    refresh: dict[str, bool] = field(default_factory=dict)
+    rotations: int = 0
+    reused: int = 0
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def end_access(self) -> None:
+        """Let every access token be over on the server, whatever its cookie says."""
+        self.access = dict.fromkeys(self.access, 0.0)
+
+    def end_everything(self) -> None:
+        self.end_access()
+        self.refresh.clear()
+
+    def refusal(self, token: str | None) -> str | None:
+        """Return why a token is refused, None for one that is good."""
+        if not token:
+            return "Chybí autentizační token"
+        if token not in self.access:
+            return "Neplatný token"
+        return None if time.monotonic() < self.access[token] else "Token vypršel"
+
+    def issue(self, answer: JSONResponse, *, remember: bool) -> JSONResponse:
+        access, refresh = f"access-{secrets.token_urlsafe(24)}", f"refresh-{secrets.token_urlsafe(24)}"
+        self.access[access] = time.monotonic() + self.access_seconds
+        self.refresh[refresh] = remember
+        life = 2592000 if remember else self.refresh_seconds
+        common = {"samesite": "strict", "secure": self.is_secure}
+        if self.has_cookies:
+            answer.set_cookie("access_token", access, max_age=900, path="/", httponly=True, **common)
+            answer.set_cookie("refresh_token", refresh, max_age=life, path="/api/auth", httponly=True, **common)
+            answer.set_cookie("authenticated", "1", max_age=life, path="/", **common)
+        return answer
+
+
+def _project(number: int) -> dict:
+    return {
+        "id": f"00000000-0000-4000-8000-{number:012d}",
+        "title": f"Spheroidy č. {number}",
+        "description": None,
+        "type": "spheroid",
+        "createdAt": "2026-11-24T03:15:08.264Z",
+        "updatedAt": "2026-11-24T03:15:08.264Z",
+        "_count": {"images": number},
+    }
+
+
+def _refused(words: str, status: int = 401, code: str = "UNAUTHORIZED") -> JSONResponse:
+    return JSONResponse({"success": False, "error": words, "code": code}, status)
+
+
+def _refusal_of(body: dict) -> JSONResponse | None:
+    if "@" not in str(body.get("email", "")):
+        details = {"email": ["Neplatná emailová adresa"]}
+        return JSONResponse(
+            {"success": False, "error": "Validation error", "code": "VALIDATION_ERROR", "details": details}, 400
+        )
+    is_right = (body["email"], body.get("password")) == (EMAIL, PASSWORD)
+    return None if is_right else _refused("Neplatné přihlašovací údaje")
+
+
+def _signing(people: People) -> list[Route]:
+    async def login(request: Request) -> JSONResponse:
+        people.asked["login"] += 1
+        body = await request.json()
+        if people.sign_in_answer is not None:
+            status, answer, headers = people.sign_in_answer
+            return JSONResponse(answer, status, headers)
+        refusal = _refusal_of(body)
+        if refusal is not None:
+            return refusal
+        user = {"id": "f6ff3965", "email": EMAIL, "emailVerified": False}
+        answer = JSONResponse({"success": True, "data": {"user": user}, "message": "Přihlášení bylo úspěšné"})
+        return people.issue(answer, remember=body.get("rememberMe") is True)
+
+    async def refresh(request: Request) -> JSONResponse:
+        people.asked["refresh"] += 1
+        if people.refresh_answer is not None:
+            return JSONResponse(people.refresh_answer[1], people.refresh_answer[0])
+        token = request.cookies.get("refresh_token")
+        if not token:
+            return _refused("Chybí refresh token")
+        if token not in people.refresh:
+            people.reused += 1
+            return _refused("Neplatný nebo vypršený refresh token")
+        remember = people.refresh.pop(token)
+        people.rotations += 1
+        answer = people.issue(JSONResponse({"success": True, "data": None}), remember=remember)
+        if people.hold_refresh is not None:
+            people.asked["held"] += 1
+            await asyncio.to_thread(people.hold_refresh.wait, 60)
+        return answer
+
+    async def logout(request: Request) -> JSONResponse:
+        people.asked["logout"] += 1
+        people.refresh.pop(request.cookies.get("refresh_token", ""), None)
+        answer = JSONResponse({"success": True, "data": None, "message": "Odhlášení bylo úspěšné"})
+        answer.delete_cookie("access_token", path="/")
+        answer.delete_cookie("refresh_token", path="/api/auth")
+        answer.delete_cookie("authenticated", path="/")
+        return answer
+
+    return [
+        Route("/api/auth/login", login, methods=["POST"]),
+        Route("/api/auth/refresh", refresh, methods=["POST"]),
+        Route("/api/auth/logout", logout, methods=["POST"]),
+    ]
+
+
+def _showing(people: People) -> list[Route]:
+    def guarded(make):
+        async def route(request: Request) -> JSONResponse:
+            people.asked[request.url.path] += 1
+            people.cookies_seen.append((request.url.path, request.headers.get("cookie", "")))
+            refusal = people.refusal(request.cookies.get("access_token"))
+            return _refused(refusal) if refusal else make(request)
+
+        return route
+
+    def profile(_request: Request) -> JSONResponse:
+        return JSONResponse({"success": True, "data": {"id": "f6ff3965", "email": EMAIL, "language": "cs"}})
+
+    def projects(request: Request) -> JSONResponse:
+        page, limit = int(request.query_params.get("page", 1)), int(request.query_params.get("limit", 10))
+        search = request.query_params.get("search", "")
+        found = [project for project in people.projects if search in project["title"]]
+        rows = found[(page - 1) * limit : page * limit]
+        pages = -(-len(found) // limit)
+        return JSONResponse(
+            {
+                "success": True,
+                "data": rows,
+                "pagination": {"page": page, "limit": limit, "total": len(found), "totalPages": pages},
+            }
+        )
+
+    def formats(_request: Request) -> JSONResponse:
+        return JSONResponse(
+            {
+                "annotations": [
+                    {"id": "coco", "name": "COCO", "description": "Common Objects in Context format"},
+                    {"id": "yolo", "name": "YOLO", "description": "You Only Look Once format"},
+                ],
+                "metrics": [{"id": "excel", "name": "Excel", "description": "Microsoft Excel format (.xlsx)"}],
+            }
+        )
+
+    return [
+        Route("/api/auth/profile", guarded(profile)),
+        Route("/api/projects", guarded(projects)),
+        Route("/api/export/formats", guarded(formats)),
+    ]
+
+
+def _application(people: People) -> socketio.ASGIApp:
+    sockets = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[])
+
+    @sockets.event
+    async def connect(_sid, environ, _auth) -> None:
+        cookies = dict(part.strip().split("=", 1) for part in environ.get("HTTP_COOKIE", "").split(";") if "=" in part)
+        people.asked["socket"] += 1
+        token = cookies.get("access_token")
+        refusal = people.refusal(token)
+        if refusal:
+            words = "Authentication failed" if token else "Authentication token required"
+            raise socketio.exceptions.ConnectionRefusedError(words)
+        people.asked["socket connected"] += 1
+
+    return socketio.ASGIApp(sockets, other_asgi_app=Starlette(routes=_signing(people) + _showing(people)))
+
+
+@contextlib.contextmanager
+def serving(**knobs):
+    """Run the server in a thread of its own."""
+    people = People(**knobs)
+    config = uvicorn.Config(_application(people), port=0, log_level="critical", ws="websockets-sansio", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.005)
+    people.port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield people
+    finally:
+        if people.hold_refresh is not None:
+            people.hold_refresh.set()
+        server.should_exit = True
+        server.force_exit = True
+        thread.join(30)
