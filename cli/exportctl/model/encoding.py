@@ -10,44 +10,44 @@ double, as any reader in JavaScript has it, a number that is none, and what is n
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Final
 
 import orjson
 
-from exportctl.model.lines import SCHEMA_VERSION, Numbered
+from exportctl.model.lines import SCHEMA_VERSION, Numbered, Result
 
-_HEADER = ("job_id", "project_id", "source", "timestamp")
-_OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+_HEADER: Final = ("v", "seq", "event", "timestamp", "elapsed", "jobId", "projectId", "correlationId", "source")
+_IN_HEADER: Final = frozenset({"job_id", "project_id", "source", "timestamp"})
+_ABSENT_WHEN_NONE: Final = ("serverSeq", "jobCorrelationId")
 _MAX_DEPTH: Final = 128
 """Levels of nesting that are written; orjson writes 254."""
 _WORD: Final = range(-(2**63), 2**64)
-_ABSENT_WHEN_NONE = ("serverSeq", "jobCorrelationId")
 
 
 def encode(numbered: Numbered) -> bytes:
     """Return the line as UTF-8 JSON with a line feed."""
     line = numbered.line
-    keys, values = _own(type(line))
-    record: dict[str, object] = {
-        "v": SCHEMA_VERSION,
-        "seq": numbered.seq,
-        "event": line.event,
-        "timestamp": numbered.timestamp,
-        "elapsed": numbered.elapsed,
-        "jobId": line.job_id,
-        "projectId": line.project_id,
-        "correlationId": numbered.correlation_id,
-        **dict(zip(keys, values(line), strict=True)),
-    }
+    spelling = _spelling(type(line))
+    header = (
+        SCHEMA_VERSION,
+        numbered.seq,
+        line.event,
+        numbered.timestamp,
+        numbered.elapsed,
+        line.job_id,
+        line.project_id,
+        numbered.correlation_id,
+    )
+    record = dict(zip(spelling.keys, header + spelling.values(line), strict=True))
     for key in _ABSENT_WHEN_NONE:
         if key in record and record[key] is None:
             del record[key]
     try:
-        return orjson.dumps(record, _nested, _OPTIONS)
+        return orjson.dumps(record, _nested, spelling.options)
     except orjson.JSONEncodeError:
-        return orjson.dumps(_writable(record, _MAX_DEPTH), option=_OPTIONS)
+        return orjson.dumps(_writable(record, _MAX_DEPTH), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def camel(name: str) -> str:
@@ -84,24 +84,33 @@ def _double(value: int) -> float | None:
         return None
 
 
-def _nested(value: object) -> dict[str, object]:
-    """Return a record within a line as a dictionary with the wire's keys."""
-    keys, values = _own(type(value))
-    return dict(zip(keys, values(value), strict=True))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spelling:
+    """How records of one kind are written: all keys of the line, and what reads the values from its source on."""
+
+    keys: tuple[str, ...]
+    values: Callable[[object], tuple[object, ...]]
+    options: int
 
 
-_Own: TypeAlias = tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]
-_OWN: Final[dict[type, _Own]] = {}
+_SPELLINGS: Final[dict[type, _Spelling]] = {}
 
 
-def _own(record: type) -> _Own:
-    """Return the keys of what a record adds to the header, and what reads their values; made once.
-
-    There are two of them at least: a line has its `source`.
-    """
-    known = _OWN.get(record)
+def _spelling(kind: type) -> _Spelling:
+    """Return how records of this kind are written: made once, asked a million times."""
+    known = _SPELLINGS.get(kind)
     if known is None:
-        names = [field.name for field in fields(record) if field.name == "source" or field.name not in _HEADER]
-        names.sort(key=lambda name: name != "source")
-        known = _OWN[record] = tuple(map(camel, names)), attrgetter(*names)
+        names = [field.name for field in fields(kind) if field.name not in _IN_HEADER]
+        known = _SPELLINGS[kind] = _Spelling(
+            keys=(*_HEADER, *map(camel, names)),
+            values=attrgetter("source", *names),
+            options=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_PASSTHROUGH_DATACLASS if kind is Result else 0),
+        )
     return known
+
+
+def _nested(value: object) -> object:
+    """Return a record within a line with the wire's keys: those of a result; orjson writes others as they are named."""
+    if is_dataclass(value):
+        return {camel(field.name): getattr(value, field.name) for field in fields(value)}
+    raise TypeError
