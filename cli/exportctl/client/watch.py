@@ -7,6 +7,7 @@ from typing import Final
 from exportctl.client.sequencer import Sequencer
 from exportctl.model.errors import ExportctlError
 from exportctl.model.job import Job
+from exportctl.protocol.events import Data
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 
@@ -19,6 +20,7 @@ class Watch:
     job: Job
     sequencer: Sequencer = field(default_factory=Sequencer)
     ended: asyncio.Future[Job]
+    options: Data | None = None
     log: str | None = None
     events: int = 0
     replay_until: int = 0

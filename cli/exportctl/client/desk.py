@@ -1,0 +1,105 @@
+"""What the following of every job shares, in either protocol: the jobs, their lines, the tasks, the limits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol, TypeAlias
+
+from exportctl.client.api import Api
+from exportctl.client.socket import Socket
+from exportctl.client.watch import Watch
+from exportctl.model.job import reduce
+from exportctl.model.lines import ConnectionChanged, ConnectionState, Line, Source
+from exportctl.protocol.events import Event
+from exportctl.protocol.happenings import AckReceived
+from exportctl.protocol.jsontext import Value
+
+OUTAGE_SECONDS: Final = 120.0
+"""How long, in a row, a server may fail to answer polls, or the only transport, before a job is given up."""
+AT_ONCE: Final = 8
+"""Requests for many jobs that are under way at the same time."""
+_POLLS_A_SECOND: Final = 20
+"""Of all jobs together: servers of protocol 1 take 5,000 requests a minute from a user (`WIRE.md`)."""
+
+Transport: TypeAlias = Literal["auto", "socket", "polling"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """The state that a follower and its dialogue with the server share; see `follow.Follower` for the parts."""
+
+    api: Api
+    tell: Callable[[Line], None]
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[], float]
+    monotonic: Callable[[], float]
+    transport: Transport
+    poll_interval: float
+    polls: int = 0
+    socket: Socket | None = None
+    watches: dict[str, Watch] = field(init=False, default_factory=dict)
+    gate: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    tasks: asyncio.TaskGroup = field(init=False, default_factory=asyncio.TaskGroup)
+    running: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+
+    def run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Start a task that ends with the follower."""
+        task = self.tasks.create_task(work)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+        return task
+
+    def reduce(self, watch: Watch, event: Event, source: Source) -> None:
+        """Take an event into its job and tell what it is worth; the end of the job ends its following."""
+        watch.job, lines = reduce(watch.job, event, source)
+        for line in lines:
+            self.tell(line)
+        if watch.job.has_ended and not watch.ended.done():
+            watch.ended.set_result(watch.job)
+
+    def pause_of(self, jobs: int) -> float:
+        """Return the seconds between polls of one job where that many are polled."""
+        return max(self.poll_interval, jobs / _POLLS_A_SECOND)
+
+    def changed(
+        self,
+        state: ConnectionState,
+        reason: str | None,
+        *,
+        attempt: int | None = None,
+        retry_in: float | None = None,
+    ) -> None:
+        """Tell that the way to the server changed."""
+        self.tell(
+            ConnectionChanged(
+                state=state, protocol=self.api.protocol, reason=reason, attempt=attempt, retry_in=retry_in
+            )
+        )
+
+
+class Dialogue(Protocol):
+    """How jobs are followed in one protocol. The follower owns the socket and says when it is up, down and heard."""
+
+    def attend(self, watch: Watch) -> None:
+        """Begin to follow a job, which is among the desk's."""
+
+    def up(self, socket: Socket) -> None:
+        """Go on over a socket that was just connected."""
+
+    def down(self, reason: str) -> None:
+        """Go on without a socket."""
+
+    def heard(self) -> None:
+        """Note that something came over the socket."""
+
+    def take(self, name: str, data: Value) -> None:
+        """Take an event from the socket."""
+
+    def answer(self, ack: AckReceived) -> None:
+        """Take an acknowledgement from the socket."""
+
+    def strangers(self) -> list[str]:
+        """Return the jobs that were heard of and are not followed, the oldest first."""
+
+    async def cancel(self, watch: Watch, reason: str) -> None:
+        """Ask for a job's cancellation."""

@@ -1,0 +1,312 @@
+"""Following over protocol 1: what the socket says is told as it comes, REST is asked whether it is true.
+
+Events can be lost and are not numbered: status is asked after every (re)connection, at `--poll-interval` while there is
+no socket, slowly while there is one, and always for an end. An end is told when REST confirms it, in the order of
+protocol 2: the phase changed, the archive is ready (its size by a HEAD request), completed. Numbers in brackets are the
+oddities of `WIRE.md`.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import Final
+
+from exportctl.client import ends, failures
+from exportctl.client.api import ArchiveFacts, JobStatus
+from exportctl.client.desk import OUTAGE_SECONDS, Desk
+from exportctl.client.socket import Socket, SocketLost
+from exportctl.client.unclaimed import Unclaimed
+from exportctl.client.waiting import sleep_or
+from exportctl.client.watch import Watch
+from exportctl.model.errors import Busy, ExportctlError, NotAllowed, NotFound, Unreachable
+from exportctl.model.lines import Log, Source
+from exportctl.protocol.dialects import dialect1, reading, wording
+from exportctl.protocol.dialects.story1 import Story, judge
+from exportctl.protocol.events import (
+    DOWNLOADING,
+    PROCESSING,
+    Cancelled,
+    Completed,
+    DownloadReady,
+    End,
+    Event,
+    Failed,
+    PhaseChanged,
+    Progress,
+    Started,
+)
+from exportctl.protocol.happenings import AckReceived
+from exportctl.protocol.jsontext import Value
+
+SAFETY_SECONDS: Final = 15.0
+"""Between looks at a job whose socket is up."""
+CONFIRM_SECONDS: Final = 1.0
+CONFIRM_TRIES: Final = 4
+"""Looks for the confirmation of an end that the socket told of; then it is believed, with a warning."""
+CANCEL_FROM: Final = 5.0
+CANCEL_SECONDS: Final = 0.5
+"""No cancellation before this progress and this long after the start: it would end the server's process (6)."""
+ANSWER_SECONDS: Final = 15.0
+"""The server's loop stands still while it draws (13)."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Case:
+    """One job: what was told of it, what was heard of its end, when it is looked at next."""
+
+    watch: Watch
+    story: Story
+    since: float
+    look: asyncio.Event = field(default_factory=asyncio.Event)
+    may_cancel: asyncio.Event = field(default_factory=asyncio.Event)
+    is_new_way: bool = True
+    is_closing: bool = False
+    rest: float | None = None
+    doubts: int = 0
+    failing_since: float | None = None
+    missing: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_closing or self.watch.ended.done()
+
+
+@dataclass(slots=True, kw_only=True)
+class StatusDialogue:
+    """Protocol 1's side of a follower."""
+
+    desk: Desk
+    _cases: dict[str, _Case] = field(init=False, default_factory=dict)
+    _unclaimed: Unclaimed = field(init=False, default_factory=Unclaimed)
+
+    def attend(self, watch: Watch) -> None:
+        """Tell what came of the job before it was known (1), and begin to look after it."""
+        job = watch.job
+        story = Story(
+            job_id=job.job_id, project_id=watch.project_id, project_name=job.project_name, options=watch.options
+        )
+        case = self._cases[job.job_id] = _Case(watch=watch, story=story, since=self.desk.monotonic())
+        came = self._unclaimed.claim(job.job_id)
+        # Heard of from its beginning, over a socket that is up: the first look can wait.
+        case.is_new_way = not came or self.desk.socket is None
+        for event in came:
+            self._hear(case, event, Source.SOCKET)
+        if case.is_new_way:
+            case.look.set()
+        self.desk.run(self._look_after(case))
+
+    def up(self, _socket: Socket) -> None:
+        """Look at every job: what was sent while the socket was down is lost (12)."""
+        self._look_at_all()
+
+    def down(self, _reason: str) -> None:
+        """Look at every job at once, and go on by polls."""
+        self._look_at_all()
+
+    def heard(self) -> None:
+        """Nothing waits: no request is ever acknowledged."""
+
+    def take(self, name: str, data: Value) -> None:
+        """Tell an event of a job that is followed, keep one that may be yet."""
+        if name == "system-message" and isinstance(data, dict):
+            words = wording.shown(reading.text(data, "message") or "")
+            self.desk.tell(Log(level="warning", code="system-message", message=words, source=Source.SOCKET))
+            return
+        event = dialect1.decode(name, data)
+        if not isinstance(event, Started | Progress | Completed | Failed | Cancelled):
+            return
+        case = self._cases.get(event.job_id)
+        if case is None:
+            self._unclaimed.keep(event)
+        else:
+            self._hear(case, event, Source.SOCKET)
+
+    def answer(self, _ack: AckReceived) -> None:
+        """Nothing was asked that could be answered."""
+
+    def strangers(self) -> list[str]:
+        """Return the jobs of this user that nobody follows here."""
+        return self._unclaimed.jobs()
+
+    async def cancel(self, watch: Watch, reason: str) -> None:
+        """Ask by HTTP, when the server can take it (6); by socket where no answer comes."""
+        case = self._cases[watch.job.job_id]
+        await case.may_cancel.wait()
+        await self.desk.sleep(max(0.0, case.since + CANCEL_SECONDS - self.desk.monotonic()))
+        if watch.ended.done():
+            return
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.desk.api.cancel(watch.project_id, watch.job.job_id, reason=reason)
+        except (TimeoutError, Unreachable):
+            socket = self.desk.socket
+            if socket is None:
+                raise
+            with contextlib.suppress(SocketLost):
+                # Never acknowledged: whether it was heard is seen by the job's end.
+                ack_id = socket.emit("export:cancel", {"jobId": watch.job.job_id, "projectId": watch.project_id})
+                socket.machine.forget(ack_id)
+                await socket.flush()
+        case.look.set()
+
+    def _look_at_all(self) -> None:
+        for case in self._cases.values():
+            case.is_new_way = True
+            case.look.set()
+
+    def _hear(self, case: _Case, event: Event, source: Source) -> None:
+        """Take what the socket says of a job; behind its end there is nothing to tell (4, 7)."""
+        if case.is_over:
+            case.watch.sequencer.duplicates += 1
+            return
+        case.watch.events += 1
+        match event:
+            case Started() | Progress():
+                self._tell(case, case.story.take(event), event, source)
+            case Completed() | Failed() | Cancelled():
+                if case.story.end(event):
+                    case.look.set()
+                else:
+                    case.watch.sequencer.duplicates += 1
+            case _:
+                pass
+
+    def _tell(
+        self, case: _Case, events: list[Started | Progress], cause: Event | None, source: Source = Source.POLL
+    ) -> None:
+        for event in events:
+            is_made = isinstance(event, Started) and not isinstance(cause, Started)
+            self.desk.reduce(case.watch, event, Source.CLIENT if is_made else source)
+        if (case.watch.job.progress or 0.0) >= CANCEL_FROM:
+            case.may_cancel.set()
+
+    async def _look_after(self, case: _Case) -> None:
+        """Ask for the job's status until it has ended."""
+        while not case.is_over:
+            await sleep_or(self.desk.sleep, self._pause(case), case.look)
+            case.look.clear()
+            if case.is_over or (self.desk.socket is None and self.desk.transport == "socket"):
+                continue
+            try:
+                async with self.desk.gate:
+                    seen = await self.desk.api.status(case.watch.project_id, case.watch.job.job_id, attempts=1)
+            except ExportctlError as error:
+                self._judge_failure(case, error)
+            else:
+                self.desk.polls += 1
+                case.failing_since, case.missing, case.rest = None, 0, None
+                await self._judge(case, seen)
+        case.may_cancel.set()
+
+    def _pause(self, case: _Case) -> float:
+        if case.rest is not None:
+            return case.rest
+        if case.story.heard is not None:
+            return CONFIRM_SECONDS
+        if self.desk.socket is not None and not case.missing:
+            return SAFETY_SECONDS
+        return self.desk.pause_of(len(self._cases))
+
+    def _judge_failure(self, case: _Case, error: ExportctlError) -> None:
+        """Go on where the look may be repeated; a job that is gone, a sign-in that is over, an outage end it."""
+        heard, now = case.story.heard, self.desk.monotonic()
+        if isinstance(heard, Failed | Cancelled) and not failures.is_passing(error):
+            self._close(case, heard, Source.SOCKET)  # there is nothing more to learn of it
+            return
+        if isinstance(error, NotFound):
+            case.missing += 1  # a proxy answers so too, while the server restarts: it must say it twice
+            if case.missing > 1:
+                case.watch.fail(error)
+            return
+        if not failures.is_passing(error) and not isinstance(error, Busy):
+            case.watch.fail(error)
+            return
+        case.failing_since = now if case.failing_since is None else case.failing_since
+        case.rest = error.retry_after
+        if heard is not None:
+            case.doubts += 1
+            if case.doubts >= CONFIRM_TRIES and not isinstance(heard, Completed):
+                self._close(case, heard, Source.SOCKET)
+                return
+        if self.desk.socket is None and now - case.failing_since > OUTAGE_SECONDS:
+            case.watch.fail(error)
+
+    async def _judge(self, case: _Case, seen: JobStatus) -> None:
+        """Take what REST says of the job."""
+        if case.is_over:
+            return
+        if case.is_new_way:
+            case.is_new_way = False
+            self.desk.reduce(case.watch, ends.standing(seen), Source.POLL)
+        self._learn(case, seen)
+        heard, confirmed = case.story.heard, ends.end_of(seen)
+        end = judge(heard, confirmed)
+        if end is None and heard is not None:
+            case.doubts += 1
+            if case.doubts >= CONFIRM_TRIES:
+                self._doubt(case, seen)
+                end = heard
+        if end is None:
+            progress = ends.progress_of(seen)
+            if progress is not None and (progress.progress or 0.0) > (case.watch.job.progress or 0.0):
+                self._tell(case, case.story.take(progress), progress)
+            return
+        source = Source.SOCKET if end is heard else Source.POLL
+        if not isinstance(end, Completed):
+            self._close(case, end, source)
+            return
+        case.is_closing = True
+        try:
+            facts = await self._measure(case)
+        except NotAllowed as error:
+            case.watch.fail(error)
+            return
+        self._complete(case, end, facts, source, seen)
+
+    def _learn(self, case: _Case, seen: JobStatus) -> None:
+        """Keep what only the status says, for a start that is told later."""
+        case.story.project_name = case.story.project_name or seen.project_name
+        case.story.options = case.story.options if case.story.options is not None else seen.options
+
+    def _doubt(self, case: _Case, seen: JobStatus) -> None:
+        self.desk.tell(
+            Log(
+                job_id=case.watch.job.job_id,
+                project_id=case.watch.project_id,
+                level="warning",
+                code="status-contradicts",
+                message=f"the server told of the job's end and still calls it {seen.status}",
+            )
+        )
+
+    async def _measure(self, case: _Case) -> ArchiveFacts:
+        """Ask for the archive's size; one that is gone (14), or nobody can tell of now, has none."""
+        try:
+            return await self.desk.api.measure(case.watch.project_id, case.watch.job.job_id)
+        except NotAllowed:
+            raise
+        except ExportctlError:
+            return ArchiveFacts(file_name=None, size=None)
+
+    def _complete(self, case: _Case, end: Completed, facts: ArchiveFacts, source: Source, seen: JobStatus) -> None:
+        """Tell the end in protocol 2's order; what the server has no events for is made here."""
+        job_id, project_id = case.watch.job.job_id, case.watch.project_id
+        self._tell(case, case.story.begin(), None)
+        changed = PhaseChanged(
+            job_id=job_id,
+            project_id=project_id,
+            from_phase=PROCESSING,
+            to_phase=DOWNLOADING,
+            message="The archive is ready",
+            progress=case.watch.job.progress,
+        )
+        ready = DownloadReady(job_id=job_id, project_id=project_id, file_name=facts.file_name, file_size=facts.size)
+        self.desk.reduce(case.watch, changed, Source.CLIENT)
+        self.desk.reduce(case.watch, ready, Source.CLIENT)
+        self.desk.reduce(case.watch, ends.with_time(end, seen), source)
+
+    def _close(self, case: _Case, end: End, source: Source) -> None:
+        """Tell a bad end."""
+        case.is_closing = True
+        self._tell(case, case.story.begin(), None)
+        self.desk.reduce(case.watch, end, source)

@@ -1,0 +1,232 @@
+"""Following over protocol 2: a subscription or a long poll from the cursor of each job's log, and replay of what lacks.
+
+While the socket is down each job is followed by long poll from its cursor; when it is back polling stops. What lies
+behind a gap waits until the log was asked for what is missing.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from exportctl.client import failures
+from exportctl.client.api import LONG_POLL_SECONDS
+from exportctl.client.calls import Calls
+from exportctl.client.desk import AT_ONCE, OUTAGE_SECONDS, Desk
+from exportctl.client.socket import Socket, SocketLost
+from exportctl.client.watch import Watch
+from exportctl.model.errors import Busy, ExportctlError
+from exportctl.model.job import reduce
+from exportctl.model.lines import Log, Source
+from exportctl.protocol.dialects import dialect2, reading
+from exportctl.protocol.events import AnyEvent, Cancelled, Completed, Failed, Heartbeat, StatusSync
+from exportctl.protocol.happenings import AckReceived
+from exportctl.protocol.jsontext import Value
+
+
+@dataclass(slots=True, kw_only=True)
+class LogDialogue:
+    """Protocol 2's side of a follower."""
+
+    desk: Desk
+    _calls: Calls = field(init=False, default_factory=Calls)
+    _polled: set[str] = field(init=False, default_factory=set)
+
+    def attend(self, watch: Watch) -> None:
+        """Subscribe, or poll where there is no socket."""
+        if self.desk.socket is not None:
+            self.desk.run(self._subscribe(watch, self.desk.socket))
+        elif self.desk.transport != "socket":
+            self._start_poller(watch)
+
+    def up(self, socket: Socket) -> None:
+        """Subscribe to what is followed, from where each job is."""
+        for watch in self.desk.watches.values():
+            if watch.poller is not None:
+                watch.poller.cancel()
+                watch.poller = None
+            self.desk.run(self._subscribe(watch, socket))
+
+    def down(self, reason: str) -> None:
+        """End what waits for the socket's answers, and go on by long poll where that is allowed."""
+        self._calls.lose(reason)
+        if self.desk.transport != "socket":
+            for watch in self.desk.watches.values():
+                self._start_poller(watch)
+
+    def heard(self) -> None:
+        """Note that something came: the silence is over."""
+        self._calls.heard()
+
+    def take(self, name: str, data: Value) -> None:
+        """Let an event of the socket through to its job."""
+        self._take(dialect2.decode(name, data), Source.SOCKET)
+
+    def answer(self, ack: AckReceived) -> None:
+        """Hand an acknowledgement to its call."""
+        self._calls.answer(ack)
+
+    def strangers(self) -> list[str]:
+        """Return none: a start has its key, and a subscription replays what came before it."""
+        return []
+
+    async def cancel(self, watch: Watch, reason: str) -> None:
+        """Ask by socket, and by HTTP where it is down or does not acknowledge."""
+        socket = self.desk.socket
+        if socket is not None:
+            request: dict[str, str | int] = {"jobId": watch.job.job_id, "reason": reason}
+            try:
+                answer = await self._calls.call(socket, "export:cancel", request)
+            except (SocketLost, TimeoutError):
+                pass
+            else:
+                if reading.flag(answer, "ok"):
+                    return
+        await self.desk.api.cancel(watch.project_id, watch.job.job_id, reason=reason)
+
+    async def _subscribe(self, watch: Watch, socket: Socket) -> None:
+        if watch.ended.done():
+            return
+        watch.is_subscribing = True
+        request: dict[str, str | int] = {"jobId": watch.job.job_id, "after": watch.sequencer.cursor}
+        if watch.log is not None:
+            request["log"] = watch.log
+        try:
+            async with self.desk.gate:
+                answer = await self._calls.call(socket, "export:subscribe", request)
+        except SocketLost:
+            if self.desk.transport != "socket":
+                self._start_poller(watch)
+            return
+        except TimeoutError:
+            self._start_poller(watch)  # the socket is mute about this job: what it owes comes by long poll
+            return
+        finally:
+            watch.is_subscribing = False
+        if reading.flag(answer, "ok") is not True:
+            # The socket is fast, REST is the judge: it says what the refusal means, or has no part in it.
+            self._start_poller(watch)
+            return
+        self._note_log(watch, reading.text(answer, "log"), gap=reading.flag(answer, "gap") or False)
+        last_seq = reading.integer(answer, "lastSeq") or 0
+        watch.sequencer.hear(last_seq)
+        if watch.is_over(reading.text(answer, "status"), last_seq):
+            self._start_poller(watch)
+        self._fill(watch)
+
+    def _take(self, event: AnyEvent, source: Source) -> None:
+        """Let an event through to its job, in order."""
+        watch = self.desk.watches.get(event.job_id)
+        if watch is None or watch.ended.done():
+            return
+        if isinstance(event, Heartbeat):
+            watch.sequencer.hear(event.last_seq)
+            self._fill(watch)
+            return
+        if isinstance(event, StatusSync):
+            watch.replay_until = event.last_seq or 0
+            self.desk.reduce(watch, event, source)
+            return
+        if source is Source.SOCKET and event.seq is not None and event.seq <= watch.replay_until:
+            source = Source.REPLAY
+        for due in watch.sequencer.offer(event):
+            watch.events += 1
+            self.desk.reduce(watch, due, source)
+        self._fill(watch)
+
+    def _fill(self, watch: Watch) -> None:
+        """Ask the log for what lies in a gap, unless it is on its way already."""
+        is_coming = watch.is_subscribing or watch.poller is not None or watch.filler is not None
+        if watch.sequencer.is_behind and not is_coming and not watch.ended.done():
+            watch.filler = self.desk.run(self._fill_gap(watch))
+
+    async def _fill_gap(self, watch: Watch) -> None:
+        try:
+            while watch.sequencer.is_behind and not watch.ended.done():
+                before = watch.sequencer.cursor
+                await self._read_log(watch, wait=0, source=Source.REPLAY, attempts=5)
+                if watch.sequencer.cursor == before:
+                    await self.desk.sleep(self.desk.poll_interval)
+        except ExportctlError as error:
+            if not failures.is_passing(error):
+                watch.fail(error)
+            # Else the heartbeat, the next event or the poller that replaces the socket asks again.
+        finally:
+            watch.filler = None
+
+    def _start_poller(self, watch: Watch) -> None:
+        if watch.poller is None and not watch.ended.done():
+            watch.poller = self.desk.run(self._poll(watch))
+
+    async def _poll(self, watch: Watch) -> None:
+        """Follow one job by poll until it ends or the socket is back."""
+        self._polled.add(watch.job.job_id)
+        failing_since: float | None = None
+        try:
+            while not watch.ended.done():
+                pause = self.desk.pause_of(len(self._polled))
+                asked_at, cursor = self.desk.monotonic(), watch.sequencer.cursor
+                try:
+                    await self._poll_once(watch)
+                    failing_since = None
+                    if watch.sequencer.cursor == cursor and self.desk.monotonic() - asked_at < pause:
+                        # The server did not hold the answer back, or holds nothing that helps.
+                        await self.desk.sleep(pause)
+                except ExportctlError as error:
+                    now = self.desk.monotonic()
+                    failing_since = now if failing_since is None else failing_since
+                    may_heal = failures.is_passing(error) or isinstance(error, Busy)
+                    if not may_heal or now - failing_since > OUTAGE_SECONDS:
+                        watch.fail(error)
+                        return
+                    await self.desk.sleep(error.retry_after or pause * (0.5 + self.desk.jitter()))
+        finally:
+            self._polled.discard(watch.job.job_id)
+
+    async def _poll_once(self, watch: Watch) -> None:
+        """Have the answer held back until there is news; of many jobs only a few, the others are asked in turn."""
+        if len(self._polled) <= AT_ONCE:
+            await self._read_log(watch, wait=LONG_POLL_SECONDS, source=Source.POLL, attempts=1)
+            return
+        async with self.desk.gate:
+            await self._read_log(watch, wait=0, source=Source.POLL, attempts=1)
+
+    async def _read_log(self, watch: Watch, *, wait: int, source: Source, attempts: int) -> None:
+        page = await self.desk.api.events(
+            watch.project_id,
+            watch.job.job_id,
+            after=watch.sequencer.cursor,
+            log=watch.log,
+            wait=wait,
+            attempts=attempts,
+        )
+        self.desk.polls += 1
+        self._note_log(watch, page.log, gap=page.gap)
+        for event in page.events:
+            self._take(event, source)
+        if watch.is_over(page.status, page.last_seq):
+            await self._settle(watch, attempts=attempts)
+
+    async def _settle(self, watch: Watch, *, attempts: int) -> None:
+        """Take the end of a job that lies before the cursor (`follow --after`): known, and not told again."""
+        before = watch.sequencer.cursor - 1
+        page = await self.desk.api.events(
+            watch.project_id, watch.job.job_id, after=before, log=watch.log, wait=0, attempts=attempts
+        )
+        for event in page.events:
+            if isinstance(event, Completed | Failed | Cancelled) and not watch.ended.done():
+                watch.job, _ = reduce(replace(watch.job, seq=before), event, Source.REPLAY)
+                watch.ended.set_result(watch.job)
+
+    def _note_log(self, watch: Watch, log: str | None, *, gap: bool) -> None:
+        """Remember which log the cursor counts in; where the server counts in another, begin again at 1 and say so."""
+        if gap and watch.sequencer.cursor:
+            self.desk.tell(
+                Log(
+                    job_id=watch.job.job_id,
+                    project_id=watch.project_id,
+                    level="warning",
+                    code="log-gap",
+                    message="the server's log of this job does not reach back to what was seen; told from its start",
+                )
+            )
+            watch.sequencer.rewind()
+            watch.job = replace(watch.job, seq=0)
+        watch.log = log or watch.log
