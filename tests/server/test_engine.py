@@ -1,4 +1,4 @@
-"""Jobs from start to end, however they end: exactly one end, files gone before it is said, nothing lost by a restart."""
+"""Jobs from start to end, however they end: one end, files gone before it is said, nothing lost by a restart."""
 
 import asyncio
 import errno
@@ -47,7 +47,8 @@ async def writer_of(pipe):
             try:
                 return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
             except OSError as error:
-                assert error.errno == errno.ENXIO
+                if error.errno != errno.ENXIO:
+                    raise
                 await asyncio.sleep(0.01)
 
 

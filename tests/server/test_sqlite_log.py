@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -222,9 +222,7 @@ def test_a_reader_of_another_log_begins_anew(after, log_id, expected):
     assert start_of(record(last_seq=7), after, log_id) == expected
 
 
-async def test_what_was_appended_survives_sigkill(tmp_path):
-    path = tmp_path / "events.sqlite3"
-    program = """
+WRITER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
@@ -239,13 +237,20 @@ async def main():
 
 asyncio.run(main())
 """
-    tests = os.path.dirname(os.path.dirname(__file__))
-    process = subprocess.Popen([sys.executable, "-c", program, path, tests], stdout=subprocess.PIPE)
-    lines = [process.stdout.readline() for _ in range(200)]
-    process.send_signal(signal.SIGKILL)
-    told = int((lines + process.stdout.readlines())[-1])
-    process.wait()
-    process.stdout.close()
+
+
+def killed_while_it_writes(path):
+    """Have a process append events until it is killed; returns the last number it spoke of."""
+    tests = Path(__file__).parent.parent
+    with subprocess.Popen([sys.executable, "-c", WRITER, path, tests], stdout=subprocess.PIPE) as process:
+        lines = [process.stdout.readline() for _ in range(200)]
+        process.send_signal(signal.SIGKILL)
+        return int((lines + process.stdout.readlines())[-1])
+
+
+async def test_what_was_appended_survives_sigkill(tmp_path):
+    path = tmp_path / "events.sqlite3"
+    told = await asyncio.to_thread(killed_while_it_writes, path)
     async with opened(path) as log:
         seqs = [event.seq for event in await log.read("job", 0, 100_000)]
         assert seqs == list(range(1, len(seqs) + 1))

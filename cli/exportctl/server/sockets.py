@@ -27,6 +27,10 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+# What peers do wrong is an error to it, and with no logger given it prints to standard error by itself.
+_library = logging.getLogger(f"{__name__}.library")
+_library.setLevel(logging.CRITICAL)
+
 _PAGE = 100
 _CALLS_AT_ONCE = 16
 _LONGEST_TEXT = 1000
@@ -69,7 +73,7 @@ class Sockets:
         self.site = site
         self._readers: dict[str, _Reader] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.server = socketio.AsyncServer(async_mode="asgi", logger=False, engineio_logger=False)
+        self.server = socketio.AsyncServer(async_mode="asgi", logger=_library, engineio_logger=_library)
         # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
         self.server.eio.start_background_task = self._start
         self.server.on("connect", self._connect)

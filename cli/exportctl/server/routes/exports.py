@@ -1,5 +1,7 @@
 """Start an export, look at it, cancel it, list those of before."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +14,7 @@ from exportctl.server.engine import StartRequest, TooManyJobsError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
 from exportctl.server.export.selection import check_selection
 from exportctl.server.export.tasks import ProjectError
-from exportctl.server.log import KeyConflictError
+from exportctl.server.log import KeyConflictError, LogFullError
 from exportctl.server.site import Site
 
 _HISTORY = 10
@@ -61,19 +63,8 @@ def routes(site: Site) -> list[Route]:
             correlation=_text(request.headers.get("X-Correlation-ID"), "X-Correlation-ID"),
             key=_text(request.headers.get("Idempotency-Key"), "Idempotency-Key"),
         )
-        try:
+        with _refusing(site.settings.jobs_per_user):
             record = await site.engine.start(wanted)
-        except TooManyJobsError as error:
-            raise Refusal(
-                429,
-                "RATE_LIMIT_EXCEEDED",
-                f"You have {site.settings.jobs_per_user} unfinished exports already",
-                "Wait for one to finish, or cancel one",
-                {"Retry-After": "5"},
-            ) from error
-        except KeyConflictError as error:
-            hint = "Use a new key for another request"
-            raise Refusal(422, "IDEMPOTENCY_KEY_REUSED", str(error), hint) from error
         message = "Export job started"
         return answer({"success": True, "jobId": record.id, "message": message, "lastSeq": record.last_seq})
 
@@ -103,6 +94,22 @@ def routes(site: Site) -> list[Route]:
         Route(f"{base}/{{job}}/cancel", cancel, methods=["POST"]),
         Route("/api/export/{job}", status),
     ]
+
+
+@contextmanager
+def _refusing(jobs_per_user: int) -> Iterator[None]:
+    """Say why no job was made."""
+    try:
+        yield
+    except TooManyJobsError as error:
+        message = f"You have {jobs_per_user} unfinished exports already"
+        hint = "Wait for one to finish, or cancel one"
+        raise Refusal(429, "RATE_LIMIT_EXCEEDED", message, hint, {"Retry-After": "5"}) from error
+    except LogFullError as error:
+        hint = "Free some space on the server"
+        raise Refusal(503, "DISK_FULL", "The server's disk is full", hint, {"Retry-After": "30"}) from error
+    except KeyConflictError as error:
+        raise Refusal(422, "IDEMPOTENCY_KEY_REUSED", str(error), "Use a new key for another request") from error
 
 
 def _text(value: object, name: str) -> str | None:
