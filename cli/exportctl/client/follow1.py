@@ -66,8 +66,8 @@ class _Case:
     failing_since: float | None = None
     missing: int = 0
 
-    @property
     def is_over(self) -> bool:
+        """Whether nothing more is told of the job."""
         return self.is_closing or self.watch.ended.done()
 
 
@@ -156,7 +156,7 @@ class StatusDialogue:
 
     def _hear(self, case: _Case, event: Event, source: Source) -> None:
         """Take what the socket says of a job; behind its end there is nothing to tell (4, 7)."""
-        if case.is_over:
+        if case.is_over():
             case.watch.sequencer.duplicates += 1
             return
         case.watch.events += 1
@@ -182,10 +182,10 @@ class StatusDialogue:
 
     async def _look_after(self, case: _Case) -> None:
         """Ask for the job's status until it has ended."""
-        while not case.is_over:
+        while not case.is_over():
             await sleep_or(self.desk.sleep, self._pause(case), case.look)
             case.look.clear()
-            if case.is_over or (self.desk.socket is None and self.desk.transport == "socket"):
+            if case.is_over() or (self.desk.socket is None and self.desk.transport == "socket"):
                 continue
             try:
                 async with self.desk.gate:
@@ -233,7 +233,7 @@ class StatusDialogue:
 
     async def _judge(self, case: _Case, seen: JobStatus) -> None:
         """Take what REST says of the job."""
-        if case.is_over:
+        if case.is_over():
             return
         if case.is_new_way:
             case.is_new_way = False
