@@ -1,6 +1,6 @@
 """The laws of the reducer that `model/job.py` names, each for any history, and what each event does to a job."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import assume, given
@@ -200,3 +200,11 @@ def test_news_of_the_state_name_the_project_that_is_known():
 def test_an_event_without_meaning_for_this_client_passes_in_silence_but_is_counted(event):
     job, lines = reduce(Job(job_id=JOB, seq=2), event, Source.POLL)
     assert (job.seq, lines) == (3, ())
+
+
+def test_progress_leaves_all_that_it_does_not_tell_as_it_was():
+    """Its job is made field by field: a new field of `Job` must not be forgotten there."""
+    known = {field.name: f"the {field.name}" for field in fields(Job)}
+    before = Job(**{**known, "seq": 1, "progress": 1.0, "end": None})
+    after, _ = reduce(before, Progress(job_id=before.job_id, seq=2, phase=before.phase, progress=2.0), Source.SOCKET)
+    assert after == replace(before, seq=2, progress=2.0)
