@@ -14,6 +14,7 @@ Object = Mapping[str, object]
 
 MOST: Final = 2**53 - 1
 """The largest whole number that every reader of JSON keeps exactly (RFC 8259, section 6); no size is beyond it."""
+_WHOLE: Final = 100.0
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 )
@@ -46,7 +47,9 @@ def number(source: Object, key: str) -> float | None:
 def percent(source: Object, key: str) -> float | None:
     """Return the number at `key`, held between 0 and 100."""
     value = number(source, key)
-    return None if value is None else min(100.0, max(0.0, value))
+    if value is None or 0.0 <= value <= _WHOLE:
+        return value
+    return 0.0 if value < 0.0 else _WHOLE
 
 
 def moment(source: Object, key: str) -> str | None:
