@@ -23,7 +23,8 @@ def without_waits():
 
 
 @pytest.fixture
-def wire():
+def wire(monkeypatch):
+    monkeypatch.setattr("exportctl.client.wire.ARCHIVES", ())  # respx stands in for httpx's own transport only
     with respx.mock(base_url=URL, assert_all_called=False) as router:
         yield router
 

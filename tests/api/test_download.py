@@ -22,7 +22,8 @@ import httpx
 import pytest
 
 from exportctl.client.api import Api
-from exportctl.client.download import ATTEMPTS, Archive, Download, check_space, present_archive
+from exportctl.client.archive import Archive, check_space, present_archive
+from exportctl.client.download import ATTEMPTS, Download
 from exportctl.client.http import Server, open_client
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
@@ -445,32 +446,16 @@ async def test_a_job_that_cannot_be_gone_on_with_leaves_no_partial(bench, peer, 
 
 @pytest.mark.parametrize("keeps", [True, False])
 async def test_a_download_given_up_halfway_keeps_or_removes_its_partial(bench, peer, target, keeps):
-    half = asyncio.Event()
-
     def stall(asked):
         asked.say(200, {"Content-Length": len(WHOLE), "ETag": '"v1"'}, WHOLE[:CUT])
 
     peer.answers = [stall]
-    download = bench.download(keeps_partial=keeps)
-    count = download._count
-
-    def counted(chunk):
-        count(chunk)
-        if download._size == CUT:
-            half.set()
-
-    task = asyncio.create_task(_with(download, counted, target))
-    await half.wait()
+    task = asyncio.create_task(bench.download(keeps_partial=keeps).to_file(target, overwrite=False))
+    await until(lambda: Partial(target, JOB).path.exists() and Partial(target, JOB).path.stat().st_size == CUT)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert names(target) == ([".n.zip.6f0c2b7e.part", ".n.zip.6f0c2b7e.part.json"] if keeps else [])
-
-
-async def _with(download, counted, target):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(download), "_count", lambda _, chunk: counted(chunk))
-        await download.to_file(target, overwrite=False)
 
 
 async def test_a_server_without_validators_is_fetched_from_the_beginning_each_time(bench, peer, target):
@@ -496,7 +481,8 @@ DISK_FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from exportctl.client.api import Api
-from exportctl.client.download import Archive, Download
+from exportctl.client.archive import Archive
+from exportctl.client.download import Download
 from exportctl.client.http import Server, open_client
 from exportctl.client.pace import Pace
 from exportctl.model.errors import CannotWrite
@@ -571,6 +557,20 @@ async def test_a_full_disk_is_said_in_words_and_the_same_command_goes_on_afterwa
     assert saved.resumed_from is not None
 
 
+class OneWay(io.RawIOBase):
+    """A file that cannot be gone back in: zipfile puts sizes and CRCs behind the data."""
+
+    def __init__(self, to):
+        super().__init__()
+        self._to = to
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        return self._to.write(data)
+
+
 def is_full(descriptor):
     return not select.select([], [descriptor], [], 0)[1]
 
@@ -630,9 +630,17 @@ class TestStandardOutput:
             await self.to_pipe(bench.download())
         assert caught.value.code == "OTHER_DIGEST"
 
-    async def test_without_the_servers_digest_nothing_vouches_for_the_bytes(self, bench, peer):
+    async def test_without_the_servers_digest_the_archives_own_crcs_vouch_for_the_bytes(self, bench, peer):
         peer.answers = [Asked.honest]
         saved, _ = await self.to_pipe(bench.download(sha256=None))
+        assert saved.verified
+
+    async def test_where_neither_a_digest_nor_crcs_can_vouch_the_bytes_are_not_called_verified(self, bench, peer):
+        unsized = io.BytesIO()
+        with zipfile.ZipFile(OneWay(unsized), "w") as made:
+            made.writestr("a", b"its size stands behind it")
+        peer.answers = [lambda asked: asked.whole(unsized.getvalue())]
+        saved, _ = await self.to_pipe(bench.download(sha256=None, size=None))
         assert not saved.verified
 
     async def test_a_refusal_writes_nothing(self, bench, peer):

@@ -3,62 +3,39 @@
 Bytes go to a partial with the validator, size and digest noted before the first; a broken connection goes on with
 `Range` under `If-Range`, a 200 begins anew; size, SHA-256 and every entry's CRC are checked before the partial
 becomes the target. Progress is told as lines of the phase `downloading`, a few a second, never falling.
+
+A partial that is complete is never asked for at its end: servers of protocol 1 do not answer that (`WIRE.md`, 10).
+What was put together under a weak validator is believed only when every check holds, else fetched anew, once.
 """
 
 import asyncio
-import contextlib
-import errno
-import hashlib
-import os
-import re
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import httpx
 
-from exportctl.client import failures
+from exportctl.client import answers, failures
 from exportctl.client.api import Api
+from exportctl.client.archive import Archive, Saved, check_space, present_archive
+from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.pace import Pace
-from exportctl.client.partial import Origin, Partial, cannot_write
+from exportctl.client.partial import Origin, Partial
 from exportctl.client.pipe import Pipe
 from exportctl.client.verify import BLOCK, check_archive
+from exportctl.client.wire import settled
 from exportctl.model.errors import Damaged, ExportctlError, Unreachable
 from exportctl.model.lines import Line, Log
 
+__all__ = ["ATTEMPTS", "Archive", "Download", "Saved", "check_space", "present_archive"]
+
 ATTEMPTS: Final = 6
-"""Broken connections in a row, none of which brought a byte, before giving up."""
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
-    """The archive of a finished job as the server describes it; None for what it does not say."""
-
-    project_id: str
-    job_id: str
-    size: int | None
-    sha256: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
-    """What lies there now.
-
-    `path` None: written to standard output. `resumed_from` is the first byte fetched, where not 0.
-    """
-
-    path: Path | None
-    bytes: int
-    sha256: str
-    verified: bool
-    resumed_from: int | None
-
-
-Place: TypeAlias = Partial | Pipe
-"""Where the bytes go."""
+"""Broken connections in a row, none of which brought `LEAST` bytes, before giving up."""
+_FRUITFUL_WAIT: Final = 0.05
+"""Seconds before the next connection where the last one brought something."""
+_ENCODED: Final = "ENCODED"
 
 
 class _Changed(Exception):
@@ -80,9 +57,15 @@ class Download:
     jitter: Callable[[], float]
     verify: bool = True
     keeps_partial: bool = True
-    _digest: "hashlib._Hash" = field(init=False, default_factory=hashlib.sha256)
-    _size: int = field(init=False, default=0)
+    _tally: Tally = field(init=False, default_factory=Tally)
+    _total: int | None = field(init=False)
+    _sha256: str | None = field(init=False)
     _resumed_from: int | None = field(init=False, default=None)
+    _is_pieced: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._total = self.archive.size
+        self._sha256 = self.archive.sha256 and self.archive.sha256.lower()
 
     async def to_file(self, target: Path, *, overwrite: bool) -> Saved:
         """Fetch, check and put the archive at `target`.
@@ -91,17 +74,9 @@ class Download:
         can help.
         """
         with Partial(target, self.archive.job_id) as partial:
-            try:
-                await self._fill(partial)
-                partial.publish(overwrite=overwrite)
-            except Damaged:
-                partial.remove()
-                raise
-            except BaseException:
-                if not self.keeps_partial:
-                    partial.remove()
-                raise
-        return self._saved(target)
+            await self.fill(partial)
+            await settled(asyncio.to_thread(partial.publish, overwrite=overwrite))
+        return self.saved(target)
 
     async def to_descriptor(self, descriptor: int) -> Saved:
         """Write the archive to an open descriptor as it comes; checked at its end. A broken pipe is let through.
@@ -110,16 +85,29 @@ class Download:
         """
         await self._fetch(Pipe(descriptor))
         self._check_facts()
-        return self._saved(None)
+        return self.saved(None)
+
+    async def fill(self, partial: Partial) -> None:
+        """Bring the whole, checked archive into the partial; raises as `to_file` does."""
+        try:
+            await self._fill(partial)
+        except Damaged as error:
+            if error.code != _ENCODED or not self.keeps_partial:
+                partial.remove()
+            raise
+        except BaseException:
+            if not self.keeps_partial:
+                partial.remove()
+            raise
 
     async def _fill(self, partial: Partial) -> None:
-        """Bring the whole, right archive into the partial; what was resumed and is wrong is fetched anew, once."""
+        """As `fill`; what was put together from pieces and is wrong is fetched anew, once."""
         await self._resume(partial)
         try:
             await self._fetch(partial)
             await self._check(partial)
-        except Damaged:
-            if self._resumed_from is None:
+        except Damaged as error:
+            if not self._is_pieced or error.code == _ENCODED:
                 raise
             self._restart(partial, "what was resumed did not match")
             await self._fetch(partial)
@@ -133,148 +121,166 @@ class Download:
             size == 0
             or origin is None
             or origin.etag is None
-            or (origin.job_id, origin.sha256) != (wanted.job_id, wanted.sha256)
-            or (wanted.size is not None and size > wanted.size)
+            or origin.job_id != wanted.job_id
+            or self._sha256 not in {None, origin.sha256}
+            or wanted.size not in {None, origin.size or wanted.size}
+            or size > (wanted.size or origin.size or size)
+            or not (self.verify or not answers.is_weak(origin.etag))
         ):
             return
-        digest = await asyncio.to_thread(_digest_of, partial.path, size)
-        if digest is None:
+        if wanted.size is None and origin.size is not None and not await self._still_is(origin):
             return
-        self._digest = digest
-        self._size = self._resumed_from = size
+        stop = threading.Event()
+        tally = await settled(asyncio.to_thread(_tally_of, partial.path, stop), stop.set)
+        if tally.size != size:
+            return
+        self._tally, self._is_pieced, self._resumed_from = tally, True, size
+        self._total = self._total or origin.size
+        self._sha256 = self._sha256 or origin.sha256
         partial.seek_end()
         self._log("download-resumed", f"going on at byte {size}")
+
+    async def _still_is(self, origin: Origin) -> bool:
+        """Ask whether the archive begun still is the server's; where nobody can say now, it is to be seen later."""
+        try:
+            found = await self.api.head_download(self.archive.project_id, self.archive.job_id)
+        except Unreachable:
+            return True
+        return (found.get("ETag"), found.get("Content-Length")) == (origin.etag, str(origin.size))
 
     async def _fetch(self, place: Place) -> None:
         """Bring the bytes that lack, over as many connections as it takes."""
         fruitless = 0
-        self.pace.begin(self._size, self.archive.size)
+        self.pace.begin(self._tally.size, self._total)
         while not self._is_whole():
-            before = self._size
+            before, wait = self._tally.size, 0.0
             try:
                 await self._fetch_once(place)
             except _Changed as change:
                 self._restart(place, str(change))
-                fruitless += 1
+                before = 0
             except ExportctlError as error:
-                if not failures.is_passing(error):
+                if not failures.is_passing(error) or error.code == _ENCODED:
                     raise
-                fruitless = 0 if self._size > before else fruitless + 1
-                if fruitless >= ATTEMPTS:
+                is_fruitful = self._tally.size - before >= LEAST or self._is_whole()
+                if not is_fruitful and fruitless + 1 >= ATTEMPTS:
                     raise
                 self._log("download-interrupted", error.message)
-                await self.sleep(min(10.0, 0.5 * 2**fruitless) * (0.5 + self.jitter() / 2))
+                wait = _FRUITFUL_WAIT if is_fruitful else min(10.0, 2.0**fruitless)
+                wait *= 0.5 + self.jitter() / 2
             else:
-                if self.archive.size is None:
+                if self._total is None:
                     break
-                fruitless = 0 if self._size > before else fruitless + 1
-            if fruitless >= ATTEMPTS:
+            fruitless = 0 if self._tally.size - before >= LEAST else fruitless + 1
+            if fruitless >= ATTEMPTS and not self._is_whole():
                 raise Unreachable(
                     "the server keeps breaking off the download", hint="exportctl download goes on with it"
                 )
-        self.pace.finish(self._size)
+            if wait:
+                await self.sleep(wait)
+        self.pace.finish(self._tally.size)
 
     async def _fetch_once(self, place: Place) -> None:
         headers = {}
         origin = place.origin()
-        if self._size and origin is not None and origin.etag is not None:
-            headers = {"Range": f"bytes={self._size}-", "If-Range": origin.etag}
+        if self._tally.size and origin is not None and origin.etag is not None:
+            headers = {"Range": f"bytes={self._tally.size}-", "If-Range": origin.etag}
         async with self.api.open_download(self.archive.project_id, self.archive.job_id, headers) as response:
+            if answers.is_encoded(response):
+                raise Damaged(
+                    "the archive comes packed once more, which was not asked for",
+                    hint="a proxy in front of the server does that: exportctl doctor",
+                    code=_ENCODED,
+                )
             match response.status_code:
                 case 206 if headers:
                     self._check_range(response, origin)
+                    self._is_pieced = self._is_pieced or answers.is_weak(headers["If-Range"])
                 case 200:
-                    if self._size:
+                    if self._tally.size:
                         self._restart(place, "the server sent it from its beginning")
                     self._begin(place, response)
                 case 206:
                     raise _Changed("the server sent a part where it was asked for all")
                 case _:
-                    raise _Changed("the server has no such range")
-            async with contextlib.aclosing(self._chunks(response)) as chunks:
-                async for chunk in chunks:
-                    if self.archive.size is not None and self._size + len(chunk) > self.archive.size:
-                        raise Damaged(
-                            f"the server sends more than the {self.archive.size} bytes it announced", code="TOO_LONG"
-                        )
-                    if isinstance(place, Pipe):
-                        await place.append(chunk)
-                    else:
-                        place.append(chunk)
-                    self._count(chunk)
+                    self._check_end(response)
+                    return
+            left = None if self._total is None else self._total - self._tally.size
+            intake = Intake(place=place, tally=self._tally, pace=self.pace, left=left)
+            try:
+                await intake.take(response)
+            except httpx.HTTPError as error:
+                raise failures.from_transport(error, self.api.server.url) from error
 
     def _begin(self, place: Place, response: httpx.Response) -> None:
-        total = self._total(response)
-        if self.archive.size is not None and total is not None and total != self.archive.size:
+        total, digest = answers.content_length(response), answers.sha256_of(response)
+        wanted = self.archive
+        if wanted.size is not None and total is not None and total != wanted.size:
             raise Damaged(
-                f"the server has an archive of {total} bytes where it announced {self.archive.size}", code="OTHER_SIZE"
+                f"the server has an archive of {total} bytes where it announced {wanted.size}", code="OTHER_SIZE"
             )
+        self._total = total if wanted.size is None else wanted.size
+        if wanted.sha256 is None:
+            self._sha256 = digest
         etag = response.headers.get("ETag")
-        place.begin(Origin(job_id=self.archive.job_id, etag=etag, size=total, sha256=self.archive.sha256))
-        self.pace.begin(0, total)
+        place.begin(Origin(job_id=wanted.job_id, etag=etag, size=self._total, sha256=self._sha256))
+        self.pace.begin(0, self._total)
 
     def _check_range(self, response: httpx.Response, origin: Origin | None) -> None:
-        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if found is None or int(found[1]) != self._size:
+        part, length = answers.content_range(response), answers.content_length(response)
+        if part is None or part.start != self._tally.size or part.stop is None:
             raise _Changed("the server sent another range than asked for")
-        if origin is not None and origin.size is not None and found[3] not in {"*", str(origin.size)}:
+        if length is not None and length != part.stop - part.start:
+            raise _Changed("the server sent another range than it says")
+        if origin is not None and origin.size is not None and part.total not in {None, origin.size}:
             raise _Changed("its size changed on the server")
         if origin is not None and response.headers.get("ETag", origin.etag) != origin.etag:
             raise _Changed("it changed on the server")
+        self._total = self._total or part.total
 
-    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
-        try:
-            async for chunk in response.aiter_raw():
-                yield chunk
-                await self.pace.hold()
-        except httpx.HTTPError as error:
-            raise failures.from_transport(error, self.api.server.url) from error
-
-    def _count(self, chunk: bytes) -> None:
-        self._digest.update(chunk)
-        self._size += len(chunk)
-        self.pace.at(self._size)
+    def _check_end(self, response: httpx.Response) -> None:
+        """Take what is there for all where the server says so; begin anew where it does not."""
+        part = answers.content_range(response)
+        if part is None or part.total != self._tally.size or self._tally.size == 0:
+            raise _Changed("the server has no such range")
+        self._total = part.total
 
     def _restart(self, place: Place, reason: str) -> None:
-        place.begin(Origin(job_id=self.archive.job_id, etag=None, size=self.archive.size, sha256=self.archive.sha256))
-        self._digest, self._size, self._resumed_from = hashlib.sha256(), 0, None
+        wanted = self.archive
+        place.begin(Origin(job_id=wanted.job_id, etag=None, size=wanted.size, sha256=wanted.sha256))
+        self._tally, self._resumed_from, self._is_pieced = Tally(), None, False
+        self._total, self._sha256 = wanted.size, wanted.sha256 and wanted.sha256.lower()
         self._log("download-restarted", f"the download begins anew: {reason}")
 
     def _is_whole(self) -> bool:
-        return self.archive.size is not None and self._size >= self.archive.size
+        return self._total is not None and self._tally.size >= self._total
 
     async def _check(self, partial: Partial) -> None:
+        """Hold what is there against all that is known of it; a second pass only where the first could not follow."""
         self._check_facts()
-        if not self.verify:
+        if self._tally.stream.vouches or not (self.verify or self._is_pieced):
             return
         stop = threading.Event()
-        try:
-            await asyncio.to_thread(check_archive, partial.path, stop)
-        finally:
-            stop.set()
+        await settled(asyncio.to_thread(check_archive, partial.path, stop), stop.set)
 
     def _check_facts(self) -> None:
-        wanted = self.archive
-        if wanted.size is not None and self._size != wanted.size:
-            raise Damaged(f"{self._size} bytes came where {wanted.size} were announced", code="OTHER_SIZE")
-        if self.verify and wanted.sha256 is not None and self._digest.hexdigest() != wanted.sha256.lower():
+        if self._total is not None and self._tally.size != self._total:
+            raise Damaged(f"{self._tally.size} bytes came where {self._total} were announced", code="OTHER_SIZE")
+        checks = self.verify or self._is_pieced
+        if checks and self._sha256 is not None and self._tally.digest.hexdigest() != self._sha256:
             raise Damaged("the bytes do not match the SHA-256 that the server announced", code="OTHER_DIGEST")
 
-    def _saved(self, path: Path | None) -> Saved:
-        # Bytes to a pipe cannot be read again: without the server's digest nothing vouches for them.
-        verified = self.verify and (path is not None or self.archive.sha256 is not None)
+    def saved(self, path: Path | None) -> Saved:
+        """Return what was brought to `path`, None for a descriptor: after one of the above came to its end."""
+        # Bytes to a pipe cannot be read again.
+        can_tell = path is not None or self._sha256 is not None or self._tally.stream.vouches
         return Saved(
             path=path,
-            bytes=self._size,
-            sha256=self._digest.hexdigest(),
-            verified=verified,
+            bytes=self._tally.size,
+            sha256=self._tally.digest.hexdigest(),
+            verified=self.verify and can_tell,
             resumed_from=self._resumed_from,
         )
-
-    @staticmethod
-    def _total(response: httpx.Response) -> int | None:
-        length = response.headers.get("Content-Length", "")
-        return int(length) if length.isascii() and length.isdigit() else None
 
     def _log(self, code: str, message: str) -> None:
         self.tell(
@@ -284,42 +290,11 @@ class Download:
         )
 
 
-async def present_archive(path: Path, archive: Archive) -> Saved | None:
-    """Return the file at `path` as saved where it is this archive already; None where it is not, or none can tell."""
-    if archive.size is None or archive.sha256 is None:
-        return None
-    try:
-        digest = await asyncio.to_thread(_digest_of, path, archive.size)
-    except OSError:
-        return None
-    if digest is None or digest.hexdigest() != archive.sha256.lower():
-        return None
-    return Saved(path=path, bytes=archive.size, sha256=digest.hexdigest(), verified=True, resumed_from=archive.size)
-
-
-def check_space(target: Path, archive: Archive) -> None:
-    """Raise `CannotWrite` where the disk of `target` has no room for what of the archive is not there yet."""
-    if archive.size is None:
-        return
-    lacking = archive.size
-    with contextlib.suppress(OSError):
-        lacking -= Partial(target, archive.job_id).path.stat().st_size
-    try:
-        disk = os.statvfs(target.parent)
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    if disk.f_bavail * disk.f_frsize < lacking:
-        raise cannot_write(target, OSError(errno.ENOSPC, "no space"))
-
-
-def _digest_of(path: Path, size: int) -> "hashlib._Hash | None":
-    """Return the digest of a file of that size, None for one of another and for what is no file."""
-    if not path.is_file():  # to open a pipe would wait for its writer
-        return None
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size != size:
-            return None
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest
+def _tally_of(path: Path, stop: threading.Event) -> Tally:
+    """Count the bytes of a file. Blocks; `stop` ends it early."""
+    tally = Tally()
+    with path.open("rb", buffering=0) as file:
+        block = memoryview(bytearray(BLOCK))
+        while (got := file.readinto(block)) and not stop.is_set():
+            tally.add(block[:got])
+    return tally

@@ -9,10 +9,12 @@ import ipaddress
 import re
 import ssl
 from dataclasses import dataclass, field
+from urllib.request import getproxies
 
 import httpx
 
 from exportctl import __version__
+from exportctl.client.wire import Wire
 from exportctl.model.errors import Usage
 
 _LAST_PORT = 65535
@@ -58,13 +60,18 @@ def open_client(server: Server) -> httpx.AsyncClient:
     }
     if server.token:
         headers["Authorization"] = f"Bearer {server.token}"
+    is_direct = is_loopback(server.url) or not getproxies().keys() & {httpx.URL(server.url).scheme, "all"}
+    trust = _trust(server)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
     return httpx.AsyncClient(
         base_url=server.url,
         headers=headers,
         timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=None),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
-        verify=_trust(server),
-        trust_env=not is_loopback(server.url),
+        # httpx asks the environment for no proxy once it is given a transport.
+        transport=Wire(httpx.AsyncHTTPTransport(verify=trust, limits=limits), trust) if is_direct else None,
+        limits=limits,
+        verify=trust,
+        trust_env=not is_direct,
         follow_redirects=False,
     )
 

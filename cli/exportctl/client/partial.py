@@ -90,7 +90,7 @@ class Partial:
         except OSError as error:
             raise cannot_write(self.target, error) from error
 
-    def append(self, chunk: bytes) -> None:
+    def append(self, chunk: bytes | memoryview) -> None:
         """Write all of `chunk` at the end."""
         try:
             rest = memoryview(chunk)

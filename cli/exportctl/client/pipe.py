@@ -39,7 +39,7 @@ class Pipe:
             )
         self._origin = origin
 
-    async def append(self, chunk: bytes) -> None:
+    async def append(self, chunk: bytes | memoryview) -> None:
         """Write all of `chunk`. A broken pipe is let through; any other refusal is `CannotWrite`."""
         self._has_bytes = self._has_bytes or bool(chunk)
         rest = memoryview(chunk)

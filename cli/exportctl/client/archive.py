@@ -1,0 +1,78 @@
+"""The archive of a finished job: what the server says of it, what lies here of it, and whether there is room."""
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from exportctl.client.partial import Partial, cannot_write
+from exportctl.client.verify import BLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """The archive of a finished job as the server describes it; None for what it does not say."""
+
+    project_id: str
+    job_id: str
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What lies there now.
+
+    `path` None: written to standard output; a folder where the archive was extracted and not kept. `resumed_from` is
+    the first byte fetched, where not 0.
+    """
+
+    path: Path | None
+    bytes: int
+    sha256: str
+    verified: bool
+    resumed_from: int | None
+
+
+async def present_archive(path: Path, archive: Archive) -> Saved | None:
+    """Return the file at `path` as saved where it is this archive already; None where it is not, or none can tell."""
+    if archive.size is None or archive.sha256 is None:
+        return None
+    try:
+        digest = await asyncio.to_thread(_digest_of, path, archive.size)
+    except OSError:
+        return None
+    if digest is None or digest != archive.sha256.lower():
+        return None
+    return Saved(path=path, bytes=archive.size, sha256=digest, verified=True, resumed_from=archive.size)
+
+
+def check_space(target: Path, archive: Archive) -> None:
+    """Raise `CannotWrite` where the disk of `target` has no room for what of the archive is not there yet."""
+    if archive.size is None:
+        return
+    lacking = archive.size
+    with contextlib.suppress(OSError):
+        lacking -= Partial(target, archive.job_id).path.stat().st_size
+    try:
+        disk = os.statvfs(target.parent)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    if disk.f_bavail * disk.f_frsize < lacking:
+        raise cannot_write(target, OSError(errno.ENOSPC, "no space"))
+
+
+def _digest_of(path: Path, size: int) -> str | None:
+    """Return the SHA-256 of a file of that size, None for one of another and for what is no file."""
+    if not path.is_file():  # to open a pipe would wait for its writer
+        return None
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != size:
+            return None
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

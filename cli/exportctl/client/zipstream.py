@@ -1,0 +1,221 @@
+"""A ZIP held against its own CRCs as its bytes come, so that no second pass over it is needed.
+
+Bytes in, one answer out: `vouches` is true only for an archive that was followed from its first byte to its last, each
+entry's size and CRC right, its central directory the same entries in the same order, nothing between or behind. Where
+anything cannot be followed (sizes behind the data, other methods, damage) it stops looking and does not vouch:
+`verify.check_archive` then judges. The sections are those of PKWARE's APPNOTE.TXT 6.3.10.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+_LOCAL: Final = struct.Struct("<4s5H3L2H")  # 4.3.7
+_CENTRAL: Final = struct.Struct("<4s6H3L5H2L")  # 4.3.12
+_END64: Final = struct.Struct("<4sQ2H2L4Q")  # 4.3.14
+_LOCATOR64: Final = struct.Struct("<4sLQL")  # 4.3.15
+_END: Final = struct.Struct("<4s4H2LH")  # 4.3.16
+_SIGNATURE: Final = 4
+_STORED, _DEFLATED = 0, 8  # 4.4.5
+_NOT_FOLLOWED: Final = 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 13  # 4.4.4: encrypted, sizes behind the data, patches
+_MARK16, _MARK32 = 0xFFFF, 0xFFFFFFFF
+_ZIP64_EXTRA: Final = 1  # 4.5.3
+_MOST_AT_ONCE: Final = 1 << 20
+"""Bytes of a packed entry unpacked at once: what a bomb takes of memory."""
+
+
+class _Lost(Exception):
+    """It cannot be followed, or is damaged."""
+
+
+class ZipStream:
+    """One archive. Feed it all bytes in order, then ask `vouches`."""
+
+    def __init__(self) -> None:
+        self._at = 0
+        """Of the next byte in the archive."""
+        self._need = _SIGNATURE
+        self._held = bytearray()
+        self._then: Callable[[bytes], None] = self._signature
+        self._is_lost = False
+        self._is_ended = False
+        self._entries = self._listed = 0
+        # No list of all entries: what the local headers said and what the directory says, each as one number.
+        self._said = self._repeated = 0
+        self._directory_at = 0
+        self._directory_size = 0
+        self._end64: tuple[int, ...] | None = None
+        self._end64_at = 0
+        self._comment = 0
+        self._method = 0
+        self._packed_left = 0
+        self._crc = self._crc_due = 0
+        self._size = self._size_due = 0
+        self._unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    @property
+    def vouches(self) -> bool:
+        """Whether all that was fed is one whole, right archive."""
+        return self._is_ended and not self._is_lost and not self._held and self._comment == 0
+
+    def feed(self, data: memoryview) -> None:
+        """Take the next bytes."""
+        if self._is_lost:
+            return
+        try:
+            while data:
+                data = self._content(data) if self._packed_left else self._header(data)
+        except (_Lost, zlib.error, struct.error):
+            self._is_lost = True
+            self._held.clear()
+
+    def _header(self, data: memoryview) -> memoryview:
+        """Collect what the next header needs, then read it."""
+        if self._is_ended:
+            if len(data) > self._comment:
+                raise _Lost
+            self._comment -= len(data)
+            return data[len(data) :]
+        piece = data[: self._need - len(self._held)]
+        self._held += piece
+        if len(self._held) == self._need:
+            self._then(bytes(self._held))
+        return data[len(piece) :]
+
+    def _expect(self, need: int, then: Callable[[bytes], None]) -> None:
+        """Read on until `need` bytes are held."""
+        self._need, self._then = need, then
+        if len(self._held) == need:
+            then(bytes(self._held))
+
+    def _forget(self) -> None:
+        """Begin the next header."""
+        self._at += len(self._held)
+        self._held.clear()
+        self._need, self._then = _SIGNATURE, self._signature
+
+    def _signature(self, head: bytes) -> None:
+        if head == b"PK\x03\x04" and self._listed == 0 and self._end64 is None:
+            self._expect(_LOCAL.size, self._local)
+        elif head == b"PK\x01\x02" and self._end64 is None:
+            if self._listed == 0:
+                self._directory_at = self._at
+            self._expect(_CENTRAL.size, self._central)
+        elif head == b"PK\x06\x06" and self._end64 is None:
+            self._expect(_END64.size, self._read_end64)
+        elif head == b"PK\x06\x07" and self._end64 is not None:
+            self._expect(_LOCATOR64.size, self._locator64)
+        elif head == b"PK\x05\x06":
+            self._expect(_END.size, self._end)
+        else:
+            raise _Lost
+
+    def _local(self, head: bytes) -> None:
+        name, extra = _LOCAL.unpack(head)[9:11]
+        self._expect(_LOCAL.size + name + extra, self._local_whole)
+
+    def _local_whole(self, head: bytes) -> None:
+        _, _, flags, method, _, _, crc, packed, size, name_size, _ = _LOCAL.unpack_from(head)
+        name, extra = head[_LOCAL.size : _LOCAL.size + name_size], head[_LOCAL.size + name_size :]
+        size, packed = _wide(extra, [size, packed])
+        if flags & _NOT_FOLLOWED or method not in {_STORED, _DEFLATED}:
+            raise _Lost
+        if method == _STORED and size != packed:
+            raise _Lost
+        self._said = _mixed(self._said, flags, method, crc, packed, size, self._at, name)
+        self._entries += 1
+        self._method, self._packed_left = method, packed
+        self._crc, self._crc_due, self._size, self._size_due = 0, crc, 0, size
+        if method == _DEFLATED:
+            self._unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._forget()
+        if packed == 0:
+            self._entry_ended()
+
+    def _content(self, data: memoryview) -> memoryview:
+        """Hold an entry's bytes against its CRC."""
+        piece = data[: self._packed_left]
+        self._packed_left -= len(piece)
+        self._at += len(piece)
+        if self._method == _STORED:
+            self._crc = zlib.crc32(piece, self._crc)
+            self._size += len(piece)
+        else:
+            packed: bytes | memoryview = piece
+            while True:
+                plain = self._unpack.decompress(packed, _MOST_AT_ONCE)
+                self._crc = zlib.crc32(plain, self._crc)
+                self._size += len(plain)
+                packed = self._unpack.unconsumed_tail
+                if self._size > self._size_due or self._unpack.unused_data:
+                    raise _Lost
+                if not packed and len(plain) < _MOST_AT_ONCE:
+                    break
+        if self._packed_left == 0:
+            self._entry_ended()
+        return data[len(piece) :]
+
+    def _entry_ended(self) -> None:
+        is_whole = self._method == _STORED or self._unpack.eof
+        if not is_whole or self._size != self._size_due or self._crc != self._crc_due:
+            raise _Lost
+
+    def _central(self, head: bytes) -> None:
+        name, extra, comment = _CENTRAL.unpack(head)[10:13]
+        self._expect(_CENTRAL.size + name + extra + comment, self._central_whole)
+
+    def _central_whole(self, head: bytes) -> None:
+        _, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, _, at = (
+            _CENTRAL.unpack_from(head)
+        )
+        name = head[_CENTRAL.size : _CENTRAL.size + name_size]
+        extra = head[_CENTRAL.size + name_size :][:extra_size]
+        size, packed, at = _wide(extra, [size, packed, at])
+        if disk not in {0, _MARK16}:
+            raise _Lost
+        self._repeated = _mixed(self._repeated, flags, method, crc, packed, size, at, name)
+        self._listed += 1
+        self._directory_size += len(head)
+        self._forget()
+
+    def _read_end64(self, head: bytes) -> None:
+        self._end64, self._end64_at = _END64.unpack(head)[1:], self._at
+        if self._end64[0] != _END64.size - 12:  # 4.3.14.1: without signature and this number itself
+            raise _Lost
+        self._forget()
+
+    def _locator64(self, head: bytes) -> None:
+        if _LOCATOR64.unpack(head)[2] != self._end64_at:
+            raise _Lost
+        self._forget()
+
+    def _end(self, head: bytes) -> None:
+        _, disk, first_disk, here, entries, size, at, comment = _END.unpack(head)
+        if self._end64 is not None:
+            _, _, _, disk, first_disk, here, entries, size, at = self._end64
+        if self._listed == 0:
+            self._directory_at = at if self._entries == 0 and at == 0 else -1
+        due = (0, 0, self._listed, self._entries, self._directory_size, self._directory_at, self._said)
+        if (disk, first_disk, here, entries, size, at, self._repeated) != due:
+            raise _Lost
+        self._forget()
+        self._comment, self._is_ended = comment, True
+
+
+def _wide(extra: bytes, fields: list[int]) -> list[int]:
+    """Return `fields`, those that a ZIP64 extra field holds taken from it (4.5.3)."""
+    if _MARK32 not in fields:
+        return fields
+    while extra:
+        kind, size = struct.unpack_from("<2H", extra)
+        if kind == _ZIP64_EXTRA:
+            numbers = iter(struct.unpack_from(f"<{min(size, 24) // 8}Q", extra, 4))
+            return [next(numbers, -1) if field == _MARK32 else field for field in fields]
+        extra = extra[4 + size :]
+    raise _Lost
+
+
+def _mixed(so_far: int, *facts: object) -> int:
+    """Return a number that stands for `so_far` and these facts."""
+    return hash((so_far, *facts))
