@@ -17,8 +17,8 @@ from wsproto.frame_protocol import CloseReason
 
 from exportctl.client.frames import Frames, Message
 
-_CHUNK: Final = 2**18
-"""As much as asyncio reads at once."""
+_CHUNK: Final = 2**16
+"""Some hundred events: fewer cost more reads, more no longer fit the processor's cache (`tests/bench/follow.py`)."""
 _CLOSE_SECONDS: Final = 2.0
 
 
