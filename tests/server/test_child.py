@@ -18,13 +18,21 @@ from server.conftest import write_images
 PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen(
-    [sys.executable, "-P", "-m", "exportctl.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    [sys.executable, "-P", "-m", "exportctl.server"],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    start_new_session=True,
 )
 child.stdin.write(sys.argv[1].encode() + b"\\n")
 child.stdin.flush()
 print(child.stdout.readline().decode(), flush=True)
 time.sleep(600)
 """
+
+UPGRADE = (
+    "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 
 
 @pytest.fixture
@@ -53,6 +61,12 @@ def holds(condition, seconds=20):
         time.sleep(0.02)
 
 
+def completes(client, job_id):
+    holds(lambda: client.get(f"/api/export/{job_id}").json()["completedAt"])
+    status = client.get(f"/api/export/{job_id}").json()
+    assert (status["status"], status["error"]) == ("completed", None)
+
+
 def begin_export(url):
     client = httpx.Client(base_url=url, headers={"Authorization": "Bearer t"}, trust_env=False, timeout=30)
     project = client.get("/api/projects").json()["projects"][0]
@@ -67,18 +81,17 @@ def test_it_says_where_it_listens_and_works(child, configuration):
     client, job_id = begin_export(said["url"])
     with closing(client):
         assert said["url"].startswith("http://127.0.0.1:")
-        holds(lambda: client.get(f"/api/export/{job_id}").json()["status"] == "completed")
+        completes(client, job_id)
 
 
 def test_it_ends_when_its_input_ends_whatever_clients_hold_open(child, configuration):
     process, said = child(configuration, start_new_session=True)
     client, job_id = begin_export(said["url"])
-    holds(lambda: client.get(f"/api/export/{job_id}").json()["status"] == "completed")
+    completes(client, job_id)
     host, port = said["url"].removeprefix("http://").split(":")
     opened = []
     for request in (
-        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+        UPGRADE,
         "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\n",
         f"GET /api/export/{job_id}/download HTTP/1.1\r\n",
         f"GET /api/export/{job_id}/events?after=9999999&wait=30 HTTP/1.1\r\n",
@@ -115,7 +128,7 @@ def test_ctrl_c_in_the_terminal_is_the_parents_to_handle(child, configuration):
     client, job_id = begin_export(said["url"])
     with closing(client):
         os.killpg(process.pid, signal.SIGINT)
-        holds(lambda: client.get(f"/api/export/{job_id}").json()["status"] == "completed")
+        completes(client, job_id)
     assert process.poll() is None
 
 

@@ -247,27 +247,30 @@ async def test_a_full_disk_fails_the_job_in_words_and_frees_what_it_took(server,
         assert (await server.events(client, again))[-1]["event"] == "export:completed"
 
 
-async def test_a_project_without_images_fails_in_words(settings_for, tmp_path):
+async def test_an_export_of_nothing_is_refused_in_words(settings_for, tmp_path, cells):
     (tmp_path / "empty").mkdir()
-    async with serving(settings_for(tmp_path / "empty")) as server, server.client() as client:
-        job_id = await server.start(client)
-        end = (await server.events(client, job_id))[-1]
-        assert (end["event"], end["data"]["code"]) == ("export:failed", "PROJECT_EMPTY")
-        assert end["data"]["retryable"] is False
+    async with serving(settings_for(tmp_path / "empty", cells)) as server, server.client() as client:
+        empty, full = server.settings.projects
+        for project, options, code in [
+            (empty, {}, "PROJECT_EMPTY"),
+            (full, {"selectedImageIds": ["nope.png"]}, "IMAGE_NOT_FOUND"),
+        ]:
+            answer = await client.post(f"/api/projects/{project.id}/export", json={"options": options})
+            assert (answer.status_code, answer.json()["code"]) == (422, code)
+            assert answer.json()["hint"]
+            assert str(tmp_path) not in answer.text
 
 
 async def test_nothing_that_is_told_names_a_place_on_this_machine(settings_for, cells, tmp_path):
     (cells / "cell 0003.png").write_bytes(b"no picture")
     (cells / "cell 0004.png").write_bytes((cells / "cell 0004.png").read_bytes()[:200])
     async with serving(settings_for(cells)) as server, server.client() as client:
-        for options in ({}, {"selectedImageIds": ["nope.png"]}):
-            job_id = await server.start(client, options)
-            events = await client.get(server.job_path(job_id) + "/events")
-            await server.events(client, job_id)
-            for path in ("/events", "/status"):
-                events = await client.get(server.job_path(job_id) + path)
-                assert str(tmp_path) not in events.text
-                assert "Traceback" not in events.text
+        job_id = await server.start(client)
+        assert len((await server.events(client, job_id))[-1]["data"]["warnings"]) >= 2
+        for path in ("/events", "/status"):
+            told = await client.get(server.job_path(job_id) + path)
+            assert str(tmp_path) not in told.text
+            assert "Traceback" not in told.text
 
 
 async def test_after_a_restart_ended_jobs_are_as_they_were_and_unfinished_ones_failed_retryable(settings_for, many):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exportctl.server.cursor import Cursor, start_of
-from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status
+from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status, timestamp
 from exportctl.server.log import (
     IdempotencyKey,
     JobEndedError,
@@ -23,7 +23,7 @@ from exportctl.server.log import (
     LogUnusableError,
     UnknownJobError,
 )
-from exportctl.server.sqlite_log import SqliteLog, timestamp
+from exportctl.server.sqlite_log import SqliteLog
 
 NOW = 1_795_000_000.123
 

@@ -8,9 +8,10 @@ The rooms within, from the inside out::
     job.py       the facts of one job, and its life cycle
     log.py       the event log: an event is durable here before anyone is told of it
     cursor.py    the one way to read it: subscriptions and long polls pull
-    pool.py      worker processes, fair over jobs, whose work can be taken back
+    crew.py      worker processes that end with the server
+    pool.py      their work, fair over jobs, that can be taken back
     archive.py   an append-only ZIP
-    pipeline.py  one job: plan, steps, archive, progress
+    pipeline.py  one job: plan, steps, archive; beside it progress.py, files.py, failures.py
     engine.py    all jobs: queue, start, cancel, history
     auth.py, answers.py, routes/, sockets.py   the wire
     app.py, run.py, __main__.py                the process

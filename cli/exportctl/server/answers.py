@@ -12,8 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exportctl.server.job import JobRecord
-from exportctl.server.sqlite_log import timestamp
+from exportctl.server.job import JobRecord, timestamp
 
 PROTOCOL_HEADER = "Export-Protocol"
 PROTOCOL = "2"

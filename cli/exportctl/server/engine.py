@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import logging
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +19,14 @@ from typing import Any
 import orjson
 
 from exportctl.server.export.options import ExportOptions, to_wire
-from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status
+from exportctl.server.failures import JobFailedError, failure_of
+from exportctl.server.files import JobFiles, prepare, remove, shut, tidy
+from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status, timestamp
 from exportctl.server.journal import Journal
 from exportctl.server.log import EventLog, IdempotencyKey, JobEndedError, LogError
-from exportctl.server.pipeline import JobFailedError, JobFiles, Made, Pipeline, failure_of
+from exportctl.server.pipeline import Made, Pipeline
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Project, Settings
-from exportctl.server.sqlite_log import timestamp
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Engine:
         for record in await self._log.unfinished():
             # Here a restarted server could go on from the plan and the finished parts instead.
             files = self._files(record.id)
-            await asyncio.to_thread(_remove, files.folder)
+            await asyncio.to_thread(remove, files.folder)
             error = JobError(
                 code="SERVER_RESTARTED",
                 message="The server was restarted while the export was running",
@@ -211,7 +211,7 @@ class Engine:
             options=job.request.options,
         )
         try:
-            await asyncio.to_thread(_prepare, job.files)
+            await asyncio.to_thread(prepare, job.files)
             made = await pipeline.run()
             # A cancellation that came first has this task cancelled, so here the job is not settled.
             job.settled = True
@@ -222,11 +222,11 @@ class Engine:
                 job.settled = True
                 await self._fail(job, pipeline, failure_of(error))
         finally:
-            _shut(job.files.gate)
+            shut(job.files.gate)
             await pipeline.close()
 
     async def _complete(self, job: _Job, made: Made) -> None:
-        await asyncio.to_thread(_tidy, job.files)
+        await asyncio.to_thread(tidy, job.files)
         journal = job.journal
         expires = self._settings.clocks.now() + self._settings.retention
         name = _UNSAFE.sub("_", journal.record.project_name).strip(" .") or "export"
@@ -269,19 +269,19 @@ class Engine:
         self._ended(job)
 
     async def _fail(self, job: _Job, pipeline: Pipeline, failure: JobFailedError) -> None:
-        _shut(job.files.gate)
+        shut(job.files.gate)
         await pipeline.close()
-        await asyncio.to_thread(_remove, job.files.folder)
+        await asyncio.to_thread(remove, job.files.folder)
         await self._end_failed(job.journal, failure)
         self._ended(job)
 
     async def _cancel(self, job: _Job, by: str, reason: str | None) -> None:
-        _shut(job.files.gate)
+        shut(job.files.gate)
         if job.task is not None:
             # Its own `finally` waits until no worker and no thread of it writes any more.
             job.task.cancel()
             await asyncio.wait([job.task])
-        clean = await asyncio.to_thread(_remove, job.files.folder)
+        clean = await asyncio.to_thread(remove, job.files.folder)
         message = f"Export cancelled by {by}"
         with contextlib.suppress(JobEndedError):
             await job.journal.tell(
@@ -336,40 +336,8 @@ class Engine:
         """Remove the archives whose time is over; their jobs stay known."""
         while True:
             for record in await self._log.expired(self._settings.clocks.now()):
-                await asyncio.to_thread(_remove, self._files(record.id).folder)
+                await asyncio.to_thread(remove, self._files(record.id).folder)
             await asyncio.sleep(_SWEEP)
-
-
-def _prepare(files: JobFiles) -> None:
-    files.parts.mkdir(parents=True)
-    files.gate.touch()
-
-
-def _shut(gate: Path) -> None:
-    """Let no task of the job begin any more."""
-    gate.unlink(missing_ok=True)
-
-
-def _tidy(files: JobFiles) -> None:
-    """Remove everything but the archive."""
-    for path in list(files.folder.iterdir()):
-        if path == files.archive:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def _remove(folder: Path) -> bool:
-    """Remove a folder with all that is in it; False, and a line in the server's log, if something is left."""
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        logger.warning("Files of a job could not be removed: %s", error)
-    return not folder.exists()
 
 
 def _digest(request: StartRequest) -> str:

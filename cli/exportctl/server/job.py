@@ -12,6 +12,7 @@ Life cycle (`ended` states have no way out)::
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -111,3 +112,8 @@ class JobRecord:
     archive: ArchiveFacts | None = None
     error: JobError | None = None
     completed: float | None = None
+
+
+def timestamp(seconds: float) -> str:
+    """Spell Unix seconds as the wire does: RFC 3339, UTC, milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -7,23 +7,19 @@ user's words and without a path of this machine.
 """
 
 import asyncio
-import errno
-import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from exportctl.server.archive import ArchiveThread, ArchiveWriter, Sealed, SourceChangedError
+from exportctl.server.archive import ArchiveThread, ArchiveWriter, Sealed
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.tasks import (
     Entry,
     Outcome,
     Plan,
-    ProjectError,
     Step,
     image_task,
     plan_export,
@@ -31,55 +27,15 @@ from exportctl.server.export.tasks import (
     stage_totals,
     steps,
 )
-from exportctl.server.job import EventName, JobError, Status
+from exportctl.server.failures import failure_of, told_to_users
+from exportctl.server.files import JobFiles
+from exportctl.server.job import EventName, Status
 from exportctl.server.journal import Journal
-from exportctl.server.log import LogFullError
 from exportctl.server.pool import Pool, WorkerDiedError
 from exportctl.server.progress import Reporter, Tally
 from exportctl.server.settings import Settings
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-
-
-class JobFailedError(Exception):
-    """The job cannot go on."""
-
-    def __init__(self, error: JobError, stage: str | None = None, item: str | None = None) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.stage = stage
-        self.item = item
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFiles:
-    """Where a job's files lie. `gate`: tasks begin only while it is there."""
-
-    folder: Path
-
-    @property
-    def gate(self) -> Path:
-        """The file without which no task begins."""
-        return self.folder / "gate"
-
-    @property
-    def plan(self) -> Path:
-        """The plan, beside it its index."""
-        return self.folder / "plan"
-
-    @property
-    def parts(self) -> Path:
-        """What tasks make, until it is in the archive."""
-        return self.folder / "parts"
-
-    @property
-    def archive(self) -> Path:
-        """The archive."""
-        return self.folder / "archive.zip"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +67,7 @@ class Pipeline:
         """Make the archive; raises JobFailedError."""
         began = self.settings.clocks.monotonic()
         record = self.journal.record
-        with _told_to_users():
+        with told_to_users():
             plan = await self._pool(plan_export, str(self.folder), str(self.files.plan), self.options)
         self._warn(plan.warnings)
         await self.journal.tell(
@@ -129,7 +85,7 @@ class Pipeline:
             status=Status.PROCESSING,
             message="Export started",
         )
-        with _told_to_users():
+        with told_to_users():
             archive = await self._thread.run(self._open_archive)
             sealed = await self._work(plan, archive)
         return Made(
@@ -225,14 +181,14 @@ class Pipeline:
     async def _finish(self, plan: Plan, archive: ArchiveWriter, reporter: Reporter) -> Sealed:
         if self.options.documentation:
             name = self.journal.record.project_name
-            with _told_to_users("compression"):
+            with told_to_users("compression"):
                 readme = await self._pool(
                     readme_task, plan, self.options, name, tuple(self._warnings), str(self.files.parts)
                 )
             await self._take(readme, archive, "compression")
         reporter.advance("compression", 1, "README.md")
         begin = time.perf_counter()
-        with _told_to_users("compression"):
+        with told_to_users("compression"):
             sealed = await self._thread.run(archive.seal)
         self._seconds["compression"] += time.perf_counter() - begin
         reporter.advance("compression", 1, "archive")
@@ -258,7 +214,7 @@ class Pipeline:
             gone = [warning for entry in outcome.entries if (warning := _append(archive, entry))]
             return gone, time.perf_counter() - begin
 
-        with _told_to_users(stage, outcome.item):
+        with told_to_users(stage, outcome.item):
             gone, seconds = await self._thread.run(append)
         self._seconds["compression"] += seconds
         self._warn(gone)
@@ -291,65 +247,3 @@ def _append(archive: ArchiveWriter, entry: Entry) -> str | None:
     if entry.owned:
         path.unlink()
     return None
-
-
-@contextmanager
-def _told_to_users(stage: str | None = None, item: str | None = None) -> Iterator[None]:
-    """Turn whatever goes wrong into a JobFailedError."""
-    try:
-        yield
-    except Exception as error:
-        raise failure_of(error, stage, item) from error
-
-
-def failure_of(error: Exception, stage: str | None = None, item: str | None = None) -> JobFailedError:
-    """Say in the user's terms why the job cannot go on."""
-    match error:
-        case JobFailedError():
-            return error
-        case ProjectError():
-            known = JobError(code=error.code, message=error.message, hint=error.hint or None)
-        case LogFullError():
-            known = _disk_full()
-        case OSError() if error.errno in _NO_ROOM:
-            known = _disk_full()
-        case SourceChangedError():
-            known = JobError(
-                code="SOURCE_CHANGED",
-                message=str(error),
-                hint="Start the export again when the folder is at rest",
-                retryable=True,
-            )
-        case WorkerDiedError():
-            known = JobError(
-                code="WORKER_DIED",
-                message="A worker process of the server died twice at the same task",
-                hint="Give the server more memory, or export fewer images at once",
-                retryable=True,
-            )
-        case OSError():
-            logger.warning("A job failed: %s", error)
-            known = JobError(
-                code="SERVER_FILE_ERROR",
-                message=f"The server could not read or write a file: {error.strerror or type(error).__name__}",
-                hint="Look into the server's own messages",
-                retryable=True,
-            )
-        case _:
-            logger.error("A job failed unexpectedly: %s: %s", type(error).__name__, error)
-            known = JobError(
-                code="INTERNAL_ERROR",
-                message=f"The export failed unexpectedly ({type(error).__name__})",
-                hint="This is a fault of the server: please report it",
-                retryable=True,
-            )
-    return JobFailedError(known, stage, item)
-
-
-def _disk_full() -> JobError:
-    return JobError(
-        code="DISK_FULL",
-        message="The server's disk is full",
-        hint="Free some space on the server, then start the export again",
-        retryable=True,
-    )

@@ -19,9 +19,8 @@ import socketio
 from exportctl.server.answers import status_of
 from exportctl.server.auth import SignInError, bearer
 from exportctl.server.cursor import Cursor, start_of
-from exportctl.server.job import ENDS, JobRecord
+from exportctl.server.job import ENDS, JobRecord, timestamp
 from exportctl.server.site import Site
-from exportctl.server.sqlite_log import timestamp
 
 T = TypeVar("T")
 

@@ -11,13 +11,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from exportctl.server.job import ENDS, ArchiveFacts, Event, JobError, JobRecord, Status
+from exportctl.server.job import ENDS, ArchiveFacts, Event, JobError, JobRecord, Status, timestamp
 from exportctl.server.log import (
     IdempotencyKey,
     JobEndedError,
@@ -240,11 +239,6 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             raise LogFullError("The disk with the event log is full") from error
         raise
-
-
-def timestamp(seconds: float) -> str:
-    """Spell Unix seconds as the wire does: RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _dump(record: JobRecord) -> str:
