@@ -12,7 +12,7 @@ from exportctl.client.api import Api
 from exportctl.client.authority import Credentials
 from exportctl.client.http import Server, open_client
 from exportctl.client.jar import Jar
-from exportctl.client.signin import SignIn, cookie_jar
+from exportctl.client.signin import SignIn, cookie_jar, kept_session
 from exportctl.client.socket import open_socket
 from exportctl.model.errors import NotAllowed, Rejected, Unreachable
 from people_server import EMAIL, PASSWORD, serving
@@ -59,10 +59,10 @@ class Command:
 
 async def log_in(people, path):
     async with Command(people) as command:
-        command.signin.email = await authority.sign_in(command.http, people.url, ANA, remember=True)
+        email = await authority.sign_in(command.http, people.url, ANA, remember=True)
         jar = Jar(path=path, url=people.url)
         async with jar.locked():
-            await jar.write(command.signin.kept(in_keyring=False))
+            await jar.write(kept_session(command.http, email, in_keyring=False))
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ async def test_a_session_that_may_not_be_sent_over_http_is_explained():
         ((429, {}, {"Retry-After": "soon"}), NotAllowed, "too many attempts", "later"),
         ((404, {}, {}), NotAllowed, "knows no sign-in", "--token-file"),
         ((403, {"error": f"no: {PASSWORD}"}, {}), NotAllowed, "in words that hold the password", None),
-        ((302, {}, {"Location": "https://x"}), NotAllowed, "302", "--server"),
+        ((302, {}, {"Location": "https://x.example/"}), Unreachable, "sends us on", "--server https://x.example"),
         ((200, {"success": True}, {}), NotAllowed, "gave no session", "--token-file"),
         (
             (400, {"error": "Validation error", "details": {"email": ["Neplatná"]}}, {}),

@@ -74,6 +74,14 @@ TABLE = [
     (lines.Heartbeat(waiting_for="the server"), ["waitingFor"]),
     (lines.Log(level="info", code="dry-run", message="m"), ["level", "code", "message"]),
     (
+        lines.ProjectRow(project_id="p", title="t", image_count=1, description=None, created_at="t", updated_at=None),
+        ["title", "imageCount", "description", "createdAt", "updatedAt"],
+    ),
+    (
+        lines.FormatRow(kind="metrics", id="csv", name="CSV", description=None),
+        ["kind", "id", "name", "description"],
+    ),
+    (
         lines.JobRow(
             **EXPORT,
             status="failed",

@@ -6,8 +6,6 @@ No password comes back out of here, in whatever a server answers. Besides what i
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
@@ -68,20 +66,6 @@ async def sign_out(http: httpx.AsyncClient) -> None:
         raise NotNowError(f"the server answered {response.status_code}")
 
 
-def retry_after(header: str | None, now: datetime) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for (RFC 9110, section 10.2.3); None for none or nonsense."""
-    said = (header or "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    try:
-        moment = parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
-
-
 async def _post(http: httpx.AsyncClient, path: str, content: bytes | None = None) -> httpx.Response:
     headers = {} if content is None else {"Content-Type": "application/json"}
     request = http.build_request("POST", path, content=content, headers=headers)
@@ -99,19 +83,20 @@ def _body(response: httpx.Response) -> object:
 
 def _refusal(response: httpx.Response, body: object, url: str, *, secret: str) -> Exception:
     status = response.status_code
+    error = failures.from_response(response, body, what="the sign-in")
     if response.is_server_error:
         return NotNowError(f"the server could not sign anybody in ({status})")
+    if response.has_redirect_location:
+        return error
     if status in {404, 405}:
         return NotAllowed(f"{url} knows no sign-in by email and password", hint=_OTHERWISE, code="NO_SIGN_IN")
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-        when = "later" if wait is None else f"in {_wait_words(wait)}"
+        when = "later" if error.retry_after is None else f"in {_wait_words(error.retry_after)}"
         return NotAllowed(
             f"too many attempts to sign in on {url}: it takes none for now, not even with the right password",
             hint=f"try again {when}",
             code="TOO_MANY_SIGN_INS",
         )
-    error = failures.from_answer(status, body, what="the sign-in")
     said = error.message.partition(": ")[2] or error.message
     if status == httpx.codes.UNAUTHORIZED:
         error = NotAllowed(

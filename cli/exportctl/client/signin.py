@@ -21,7 +21,7 @@ from exportctl.client import authority
 from exportctl.client.authority import ACCESS, REFRESH, Credentials, NotNowError
 from exportctl.client.http import is_loopback
 from exportctl.client.jar import Jar, Kept, LockHeldError
-from exportctl.model.errors import CannotWrite, NotAllowed
+from exportctl.model.errors import CannotWrite, ExportctlError, NotAllowed
 
 SENT_AT_MOST: Final = 3
 """As it is; with a session that another command has brought; with one renewed for it."""
@@ -77,7 +77,7 @@ class SignIn(httpx.Auth):
         """
         try:
             await self._renewed(self._offered or self._mark())
-        except NotAllowed:
+        except ExportctlError:
             return False
         except httpx.HTTPError:
             return True  # the server is away: whoever tries again finds out when it is back
@@ -90,12 +90,6 @@ class SignIn(httpx.Auth):
             await asyncio.wait([renewal], timeout=_CLOSE_SECONDS)
             renewal.cancel()
             await asyncio.wait([renewal])
-
-    @property
-    def ends_at(self) -> float | None:
-        """When the session ends for good, in seconds since the epoch; None where that is unknown."""
-        ends = [cookie.expires for cookie in self._cookies() if cookie.name == REFRESH and cookie.expires]
-        return max(ends, default=None)
 
     def _carry(self, request: httpx.Request) -> Mark:
         request.headers.pop("Cookie", None)
@@ -165,7 +159,7 @@ class SignIn(httpx.Auth):
         await self._ask(refused)
         if self._is_kept:
             try:
-                await jar.write(self.kept(in_keyring=self._in_keyring))
+                await jar.write(kept_session(self.http, self.email, in_keyring=self._in_keyring))
             except (CannotWrite, NotAllowed) as error:
                 self.tell("session-not-kept", f"{error.message}; other commands will have to sign in again")
 
@@ -197,17 +191,24 @@ class SignIn(httpx.Auth):
 
     def _adopt(self, kept: Kept) -> None:
         self.email = kept.email
-        replaced = {(cookie.domain, cookie.path, cookie.name) for cookie in self.http.cookies.jar}
-        for domain, path, name in replaced:
-            if name in {ACCESS, REFRESH}:
-                self.http.cookies.jar.clear(domain, path, name)
-        for cookie in kept.cookies:
-            self.http.cookies.jar.set_cookie(cookie)
+        adopt(self.http, kept)
 
-    def kept(self, *, in_keyring: bool) -> Kept:
-        """Return the session as it is kept: the tokens, and what else the server wants back in days to come."""
-        cookies = tuple(cookie for cookie in self._cookies() if not cookie.discard or cookie.name in {ACCESS, REFRESH})
-        return Kept(email=self.email, cookies=cookies, in_keyring=in_keyring)
+
+def adopt(http: httpx.AsyncClient, kept: Kept) -> None:
+    """Put a kept session in place of the client's."""
+    held = [(cookie.domain, cookie.path, cookie.name) for cookie in http.cookies.jar]
+    for domain, path, name in held:
+        if name in {ACCESS, REFRESH}:
+            http.cookies.jar.clear(domain, path, name)
+    for cookie in kept.cookies:
+        http.cookies.jar.set_cookie(cookie)
+
+
+def kept_session(http: httpx.AsyncClient, email: str | None, *, in_keyring: bool) -> Kept:
+    """Return the client's session as it is kept: the tokens, and what else the server wants back in days to come."""
+    alive = [cookie for cookie in http.cookies.jar if not cookie.is_expired()]
+    cookies = tuple(cookie for cookie in alive if not cookie.discard or cookie.name in {ACCESS, REFRESH})
+    return Kept(email=email, cookies=cookies, in_keyring=in_keyring)
 
 
 def cookie_jar(url: str) -> CookieJar:

@@ -23,6 +23,11 @@ COMMANDS: Final = {
     "follow": "Attach to running jobs, from any terminal.",
     "status": "Look at a job once.",
     "download": "Fetch and verify a finished export.",
+    "projects": "List what can be exported.",
+    "formats": "List to which formats it can be exported.",
+    "login": "Sign in to a server.",
+    "logout": "Sign out of it.",
+    "whoami": "Show who is signed in.",
     "serve": "Run the export server on this machine.",
     "completion": "Print a shell's completion script.",
 }

@@ -225,6 +225,29 @@ class JobRow(Line):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRow(Line):
+    """One project, as `projects` shows it; its id is the line's `project_id`."""
+
+    event: ClassVar[str] = "project"
+    title: str
+    image_count: int | None
+    description: str | None
+    created_at: str | None
+    updated_at: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatRow(Line):
+    """One format, as `formats` shows it. `kind` is `annotations` or `metrics`, the option that takes its `id`."""
+
+    event: ClassVar[str] = "format"
+    kind: str
+    id: str
+    name: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorDetails:
     """What went wrong and what to do."""
 

@@ -30,7 +30,7 @@ async def reached(session: Session, settings: Settings) -> AsyncIterator[Api]:
         ca_bundle=settings.ca_bundle,
         insecure=settings.insecure,
     )
-    async with _opened(session, server) as api:
+    async with opened(session, server) as api:
         if server.token is not None:
             yield api
             return
@@ -74,12 +74,12 @@ async def embedded(session: Session, project: Mapping[str, object]) -> AsyncIter
     state = None if session.shared.no_state else state_folder()
     async with embedded_server(project, home=None if state is None else state / "embedded") as child:
         server = Server(url=child.url, correlation_id=session.correlation_id, token=child.token)
-        async with _opened(session, server) as api:
+        async with opened(session, server) as api:
             yield api, child
 
 
 @asynccontextmanager
-async def _opened(session: Session, server: Server) -> AsyncIterator[Api]:
+async def opened(session: Session, server: Server) -> AsyncIterator[Api]:
     """Open a server's API; requests that are made again are lines, with -v every answer is a message."""
     async with open_client(server) as http:
         api = Api(http=http, server=server)

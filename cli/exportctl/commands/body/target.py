@@ -28,9 +28,12 @@ class Settings:
     credentials: Credentials | None = None
 
 
-def settings_of(connection: Connection, *, embedded: bool = False) -> Settings:
-    """Return what option, environment and profile say together. Raises `Usage`."""
-    profile = load_profile(connection.profile)
+def settings_of(connection: Connection, *, embedded: bool = False, may_be_new: bool = False) -> Settings:
+    """Return what option, environment and profile say together. Raises `Usage`.
+
+    `may_be_new`: the profile's name may be one that nothing is known of.
+    """
+    profile = load_profile(connection.profile, may_be_new=may_be_new)
     server = None if embedded else connection.server or profile.server
     return Settings(
         server=None if server is None else parse_url(server),
@@ -48,9 +51,9 @@ def credentials() -> Credentials | None:
     return Credentials(email=email, password=password) if email and password else None
 
 
-def server_settings(connection: Connection, command: str) -> Settings:
+def server_settings(connection: Connection, command: str, *, may_be_new: bool = False) -> Settings:
     """Return the settings of a command that needs a real server; raise `Usage` where none is configured."""
-    settings = settings_of(connection)
+    settings = settings_of(connection, may_be_new=may_be_new)
     if settings.server is None:
         raise Usage(
             f"{command} needs a server: no --server, EXPORTCTL_SERVER or profile names one",
