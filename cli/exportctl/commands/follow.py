@@ -10,7 +10,10 @@ from exportctl.commands.options import Connection, Interrupt, Shared, flattened
 @flattened
 def command(
     *,
-    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="PROJECT/JOB, or a job's id.")],
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="JOB...", help="PROJECT/JOB, a job's id or its beginning, @last; none: all unfinished."),
+    ] = None,
     after: Annotated[
         int, typer.Option("--after", metavar="SEQ", min=0, help="Begin behind this number of the server's.")
     ] = 0,
@@ -27,4 +30,4 @@ def command(
     """
     from exportctl.commands.body.follow import follow  # noqa: PLC0415 - the body is heavy, the declaration is not
 
-    return follow(jobs, shared=shared, connection=connection, after=after, on_interrupt=on_interrupt)
+    return follow(jobs or [], shared=shared, connection=connection, after=after, on_interrupt=on_interrupt)

@@ -10,7 +10,7 @@ from exportctl.commands.options import Connection, Shared, flattened
 @flattened
 def command(
     *,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="PROJECT/JOB, or a job's id.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help="PROJECT/JOB, a job's id or its beginning, or @last.")],
     shared: Shared,
     connection: Connection,
 ) -> int:

@@ -39,7 +39,7 @@ MIGRATIONS: Final = (
         server TEXT NOT NULL, job_id TEXT NOT NULL,
         project_id TEXT, project_title TEXT, profile TEXT, options TEXT,
         is_started_here INTEGER NOT NULL DEFAULT 0, is_wanted INTEGER NOT NULL DEFAULT 0,
-        output BLOB, partial BLOB, is_saved INTEGER NOT NULL DEFAULT 0,
+        output BLOB, partial BLOB, overwrites INTEGER NOT NULL DEFAULT 0, is_saved INTEGER NOT NULL DEFAULT 0,
         cursor INTEGER NOT NULL DEFAULT 0, log TEXT,
         status TEXT, exit_status INTEGER,
         began_at REAL NOT NULL, ended_at REAL,

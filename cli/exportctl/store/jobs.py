@@ -21,7 +21,7 @@ ENDED: Final = frozenset({"completed", "failed", "cancelled", "gone"})
 """`gone`: the server knows it no longer."""
 _COLUMNS: Final = (
     "server, job_id, project_id, project_title, profile, options, is_started_here, is_wanted, output, partial,"
-    " is_saved, cursor, log, status, exit_status, began_at, ended_at"
+    " overwrites, is_saved, cursor, log, status, exit_status, began_at, ended_at"
 )
 
 Status = Literal["completed", "failed", "cancelled", "gone"]
@@ -32,7 +32,8 @@ class KnownJob:
     """What is known of one job. Times in seconds since the epoch; `cursor` is the number of the last event seen.
 
     `options` is the object that was sent, as JSON. `status` None: no end is known. `is_wanted`: its archive was asked
-    for here, at `output`; `is_saved`: it lies there, verified. `exit_status` is that of the last command with it.
+    for here, at `output`; `is_saved`: it lies there, verified; `overwrites`: it may replace
+    what lies there. `exit_status` is that of the last command with it.
     """
 
     server: str
@@ -45,6 +46,7 @@ class KnownJob:
     is_wanted: bool = False
     output: Path | None = None
     partial: Path | None = None
+    overwrites: bool = False
     is_saved: bool = False
     cursor: int = 0
     log: str | None = None
@@ -168,9 +170,9 @@ class Jobs:
 
 _BEGIN: Final = """
     INSERT INTO job (server, job_id, project_id, project_title, profile, options, is_started_here, is_wanted,
-                     output, partial, began_at, touched, touched_at)
+                     output, partial, overwrites, began_at, touched, touched_at)
     VALUES (:server, :job_id, :project_id, :project_title, :profile, :options, :is_started_here, :is_wanted,
-            :output, :partial, :began_at, (SELECT coalesce(max(touched), 0) + 1 FROM job), :touched_at)
+            :output, :partial, :overwrites, :began_at, (SELECT coalesce(max(touched), 0) + 1 FROM job), :touched_at)
     ON CONFLICT (server, job_id) DO UPDATE SET
         project_id = coalesce(excluded.project_id, project_id),
         project_title = coalesce(excluded.project_title, project_title),
@@ -181,6 +183,7 @@ _BEGIN: Final = """
         is_saved = CASE WHEN excluded.output IS NULL OR excluded.output IS output THEN is_saved ELSE 0 END,
         output = coalesce(excluded.output, output),
         partial = coalesce(excluded.partial, partial),
+        overwrites = CASE WHEN excluded.output IS NULL THEN overwrites ELSE excluded.overwrites END,
         touched = excluded.touched, touched_at = excluded.touched_at
 """
 
@@ -205,6 +208,7 @@ def _values(job: KnownJob) -> Mapping[str, object]:
         "options": job.options,
         "is_started_here": job.is_started_here,
         "is_wanted": job.is_wanted,
+        "overwrites": job.overwrites,
         # Paths are bytes: a name need not be text.
         "output": None if job.output is None else os.fsencode(job.output),
         "partial": None if job.partial is None else os.fsencode(job.partial),
@@ -213,7 +217,7 @@ def _values(job: KnownJob) -> Mapping[str, object]:
 
 def _job(row: tuple[object, ...]) -> KnownJob:
     facts = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    for name in ("is_started_here", "is_wanted", "is_saved"):
+    for name in ("is_started_here", "is_wanted", "overwrites", "is_saved"):
         facts[name] = bool(facts[name])
     for name in ("output", "partial"):
         value = facts[name]

@@ -1,47 +1,79 @@
 """Fetch and verify the archive of a finished job."""
 
 from exportctl.client.api import JobStatus, Project
+from exportctl.client.archive import Archive
 from exportctl.client.destination import parse_output
-from exportctl.client.download import Archive
+from exportctl.client.partial import Partial
 from exportctl.commands.body import exporting
-from exportctl.commands.body.job_name import find_job
+from exportctl.commands.body.job_name import Named, find_job, learn, parse_name, settings_for, way_back
+from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.target import Settings, server_settings
+from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Saving, Shared
 from exportctl.model.errors import Busy, CancelledElsewhere, ExportctlError, ExportFailed
+from exportctl.store.jobs import KnownJob
 
 
 def download(job: str, *, shared: Shared, connection: Connection, saving: Saving) -> int:
     """Fetch the archive; return the exit status."""
-    return conduct(
-        "download",
-        shared,
-        lambda: server_settings(connection, "download"),
-        lambda session, found: _download(session, found, job, saving),
-    )
+    memory = open_memory(shared)
+    names: list[Named] = []
+
+    def settings() -> Settings:
+        names.append(parse_name(job, memory))
+        return settings_for(names, connection, "download")
+
+    async def body(session: Session, found: Settings) -> int:
+        session.way_back = way_back(shared, connection)
+        return await _download(session, found, names[0], saving)
+
+    return conduct("download", shared, settings, body, memory=memory)
 
 
-async def _download(session: Session, settings: Settings, job: str, saving: Saving) -> int:
+async def _download(session: Session, settings: Settings, named: Named, saving: Saving) -> int:
     destination = parse_output(saving.output, overwrite=saving.overwrite)
     exporting.parse_rate(saving.limit_rate)
     if destination.is_stdout:
         exporting.check_stdout(ndjson=session.shared.ndjson)
     async with reached(session, settings) as api:
-        seen = await find_job(api, job)
+        seen = await find_job(api, named)
         report = session.report
         report.job_id, report.project_id, report.warnings = seen.id, seen.project_id, seen.warnings
+        learn(session.memory, named, seen)
         if seen.status != "completed":
-            raise _not_ready(seen)
+            raise not_ready(seen)
         report.processing_ended()
-        project = Project(id=seen.project_id or "", title=seen.project_name or seen.project_id or "", image_count=None)
+        project = project_of(seen)
+        target = None if destination.is_stdout else exporting.destination_path(destination, project, seen.id)
+        session.memory.begin(
+            report,
+            KnownJob(
+                server=settings.server or "",
+                job_id=seen.id,
+                project_id=project.id,
+                project_title=seen.project_name,
+                profile=settings.profile,
+                is_wanted=target is not None,
+                output=target,
+                partial=None if target is None else Partial(target, seen.id).path,
+                overwrites=destination.overwrite,
+            ),
+        )
+        session.memory.ended(report, "completed")
         archive = Archive(project_id=project.id, job_id=seen.id, size=seen.file_size, sha256=seen.sha256)
         return await exporting.fetch(
-            session, api, archive, project, destination=destination, saving=saving, accepts_present=True
+            session, api, archive, project, destination=destination, saving=saving, report=report, accepts_present=True
         )
 
 
-def _not_ready(seen: JobStatus) -> ExportctlError:
+def project_of(seen: JobStatus) -> Project:
+    """Return the project of a job, as far as the job's status names it."""
+    return Project(id=seen.project_id or "", title=seen.project_name or seen.project_id or "", image_count=None)
+
+
+def not_ready(seen: JobStatus) -> ExportctlError:
+    """Return the error for a job that has no archive, or none yet."""
     match seen.status:
         case "failed":
             return ExportFailed(f"job {seen.id} failed; there is no archive", hint="exportctl run makes a new one")

@@ -5,31 +5,27 @@ import contextlib
 import os
 import random
 import re
-import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
 from exportctl.client.api import Api, Project
+from exportctl.client.archive import Archive, check_space, present_archive
 from exportctl.client.destination import Destination
-from exportctl.client.download import Archive, Download, check_space, present_archive
+from exportctl.client.download import Download
 from exportctl.client.embedded import Embedded
 from exportctl.client.follow import Follower, Transport
 from exportctl.client.pace import Pace
-from exportctl.client.watch import Watch
 from exportctl.commands.body.report import Report, details, error_of, signal_status
 from exportctl.commands.body.session import Session
-from exportctl.commands.options import Connection, Interrupt, Saving
+from exportctl.commands.options import Connection, Saving
 from exportctl.model.errors import CancelledElsewhere, ExportFailed, Unreachable, Usage
 from exportctl.model.job import Job
 from exportctl.model.lines import Outcome
-from exportctl.protocol.events import Cancelled, Completed
+from exportctl.protocol.events import Cancelled
 
-TERMINATE_SECONDS: Final = 8.0
-"""CI runners kill 10 s after SIGTERM."""
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?)[bB]?(?:/s)?")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3}
 
@@ -46,56 +42,6 @@ def make_follower(session: Session, api: Api, connection: Connection) -> Followe
         transport=transport,
         poll_interval=connection.poll_interval,
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class Following:
-    """One job of a command from its watch to its end, with what a signal does meanwhile."""
-
-    session: Session
-    report: Report
-    follower: Follower
-    on_interrupt: Interrupt
-
-    async def end(self, watch: Watch) -> Job:
-        """Return the job when it has ended. The first signal cancels or detaches; the second always leaves."""
-        session, report = self.session, self.report
-        report.follower, report.watch = self.follower, watch
-        session.waiting_for = f"job {watch.job.job_id}"
-        stop = asyncio.Event()
-
-        def take(_number: signal.Signals) -> None:
-            stop.set()
-
-        is_cancelling = self.on_interrupt == "cancel"
-        session.on_signal = take if is_cancelling else None
-        if is_cancelling and session.caught not in {None, signal.SIGHUP}:
-            stop.set()  # it came while the job was being started
-        canceller = asyncio.create_task(self._cancel(watch, stop))
-        try:
-            job = await asyncio.shield(watch.ended)
-        finally:
-            session.on_signal = None
-            canceller.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await canceller
-        report.processing_ended()
-        if isinstance(job.end, Completed):
-            report.warnings = job.end.warnings
-        return job
-
-    async def _cancel(self, watch: Watch, stop: asyncio.Event) -> None:
-        await stop.wait()
-        session = self.session
-        if session.caught is signal.SIGHUP:
-            session.leave()
-            return
-        session.say_now("Cancelling…")
-        with contextlib.suppress(Unreachable):
-            await self.follower.cancel(watch, f"{session.caught.name if session.caught else 'signal'} in exportctl")
-        if session.caught is signal.SIGTERM:
-            await asyncio.sleep(TERMINATE_SECONDS)
-            session.leave()
 
 
 def check_stdout(*, ndjson: bool) -> None:
@@ -136,24 +82,20 @@ def conclude(session: Session, report: Report, job: Job) -> int | None:
     """Tell how a job ended that leaves nothing to fetch, and return the status; None for one that is completed."""
     interrupted = session.caught
     if isinstance(job.end, Cancelled) and interrupted is not None:
-        status = signal_status(interrupted)
-        session.tell(report.result(Outcome.CANCELLED, status))
-        return status
+        return session.conclude(report, Outcome.CANCELLED, signal_status(interrupted))
     error = error_of(job)
     if isinstance(error, ExportFailed):
         return session.fail(error, Outcome.FAILED, report=report)
     if isinstance(error, CancelledElsewhere):
         return session.fail(error, Outcome.CANCELLED, report=report)
     if interrupted is not None:
-        status = signal_status(interrupted)
         late = Usage(
             "the export was completed before it could be cancelled",
             hint=session.resume_hint(report),
             code="COMPLETED_FIRST",
         )
         session.errors.append(late)
-        session.tell(report.result(Outcome.COMPLETED, status, details(late)))
-        return status
+        return session.conclude(report, Outcome.COMPLETED, signal_status(interrupted), details(late))
     return None
 
 
@@ -176,9 +118,11 @@ async def fetch(
     *,
     destination: Destination,
     saving: Saving,
+    report: Report,
+    target: Path | None = None,
     accepts_present: bool = False,
 ) -> int:
-    """Bring the archive to its destination and tell the end; return the status.
+    """Bring the archive to its destination, or to `target` where one is given, and tell the end; return the status.
 
     `accepts_present`: a file that is there already, complete and verified, is success without a byte fetched.
     """
@@ -204,7 +148,7 @@ async def fetch(
     if destination.is_stdout:
         saved = await download.to_descriptor(1)
     else:
-        target = destination_path(destination, project, archive.job_id)
+        report.target = target = target or destination_path(destination, project, archive.job_id)
         present = await present_archive(target, archive) if accepts_present else None
         if present is None:
             destination.check(project=project.title or project.id, today=today())
@@ -214,10 +158,10 @@ async def fetch(
         else:
             saved = present
         session.say(str(target))
-    session.report.downloading_ended(saved)
-    status = ExportFailed.exit_status if saving.strict and session.report.warnings else 0
-    session.tell(session.report.result(Outcome.COMPLETED, status))
-    return status
+    report.downloading_ended(saved)
+    return session.conclude(
+        report, Outcome.COMPLETED, ExportFailed.exit_status if saving.strict and report.warnings else 0
+    )
 
 
 def destination_path(destination: Destination, project: Project, job_id: str) -> Path:

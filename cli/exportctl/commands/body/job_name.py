@@ -1,17 +1,150 @@
-"""`JOB` on the command line: `PROJECT/JOB`, or a job's id that the server can look up."""
+"""`JOB` on the command line: `PROJECT/JOB`, a job's id or the beginning of one, or `@last`.
+
+What this machine knows comes first: it names the server and the project too, so that no option has to. Then the
+server is asked. An option or variable that names another server than the job's is an error: which of the two was meant
+is not for us to guess. A profile's token goes to no other server than the profile's.
+"""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, cast
 
 from exportctl.client.api import Api, JobStatus
-from exportctl.model.errors import NotFound, Usage
+from exportctl.client.http import parse_url
+from exportctl.commands.body.memory import Memory
+from exportctl.commands.body.target import Settings, server_settings, settings_of
+from exportctl.commands.options import Connection, Shared
+from exportctl.config import load_profile
+from exportctl.model.errors import ExportctlError, NotFound, Rejected, Usage
+from exportctl.store.jobs import ENDED, KnownJob, Status
+
+LAST: Final = "@last"
+LEAST_LETTERS: Final = 6
+EMBEDDED: Final = "embedded"
+"""The server of a job that ran on this machine."""
+_SHOWN: Final = 5
+_UUID_LETTERS: Final = 36
 
 
-async def find_job(api: Api, text: str) -> JobStatus:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A job as it was named: its project where that is known, its id or the beginning of one, what is known here."""
+
+    text: str
+    project_id: str | None
+    word: str
+    known: KnownJob | None
+
+
+def parse_name(text: str, memory: Memory) -> Named:
+    """Return what `text` names. Raises `Usage` for what cannot be a name, `NotFound` where `@last` is none."""
+    if text == LAST:
+        known = memory.ask(lambda jobs: jobs.last(), None)
+        if known is None:
+            raise NotFound("this machine knows of no job yet", hint="name it as PROJECT/JOB")
+        return Named(text=text, project_id=known.project_id, word=known.job_id, known=known)
+    project_id, slash, word = text.rpartition("/")
+    if not word or (slash and not project_id) or text.startswith("@"):
+        raise Usage(f"{text!r} names no job", hint="PROJECT/JOB, the beginning of a job's id, or @last")
+    if not slash and len(word) < LEAST_LETTERS:
+        raise Usage(f"{text!r} is too short to name a job", hint=f"at least {LEAST_LETTERS} letters of its id")
+    found = memory.ask(lambda jobs: jobs.starting_with(word, project_id=project_id or None), list[KnownJob]())
+    if len(found) > 1:
+        raise ambiguous(text, [f"{job.project_id}/{job.job_id}" for job in found])
+    known = found[0] if found else None
+    return Named(
+        text=text,
+        project_id=(known.project_id if known else None) or project_id or None,
+        word=known.job_id if known else word,
+        known=known,
+    )
+
+
+def settings_for(names: Sequence[Named], connection: Connection, command: str) -> Settings:
+    """Return the settings for the one server of these jobs. Raises `Usage` where they contradict."""
+    servers = {named.known.server for named in names if named.known is not None}
+    if len(servers) > 1:
+        raise Usage("these jobs are on several servers", hint=f"exportctl {command} for each server")
+    known = next((named.known for named in names if named.known is not None), None)
+    return server_settings(connection, command) if known is None else settings_of_known(known, connection)
+
+
+def settings_of_known(known: KnownJob, connection: Connection) -> Settings:
+    """Return the settings for the server of a job that is known here. Raises `Usage`, `NotFound`."""
+    if known.server == EMBEDDED:
+        place = f"; its archive is {known.output}" if known.is_saved else ""
+        raise NotFound(
+            f"job {known.job_id} ran on the embedded server, which ended with its command{place}",
+            hint=None if place else "exportctl run makes a new one",
+        )
+    if connection.server is not None and parse_url(connection.server) != known.server:
+        raise Usage(
+            f"job {known.job_id} is on {known.server}, and --server or EXPORTCTL_SERVER names {connection.server}",
+            hint="leave one of them out",
+        )
+    profile_name = known.profile if connection.profile == "default" and known.profile else connection.profile
+    profile = load_profile(profile_name)
+    of_profile = None if profile.server is None else parse_url(profile.server)
+    is_other = of_profile is not None and of_profile != known.server
+    if is_other and connection.profile != "default":
+        raise Usage(f"job {known.job_id} is on {known.server}, and profile {profile_name} names {of_profile}")
+    settings = settings_of(replace(connection, server=known.server, profile=profile_name))
+    is_given = connection.token or connection.token_file or os.environ.get("EXPORTCTL_TOKEN")
+    return replace(settings, token=None) if is_other and not is_given else settings
+
+
+async def find_job(api: Api, named: Named) -> JobStatus:
     """Return the job as the server sees it; its `project_id` is known. Raises `NotFound`, `Usage`."""
-    project_id, slash, job_id = text.rpartition("/")
-    if text.startswith("@"):
-        raise Usage(f"{text}: this machine keeps no jobs yet", hint="name the job as PROJECT/JOB")
-    if slash and not (project_id and job_id):
-        raise Usage(f"{text!r} names no job", hint="PROJECT/JOB, as exportctl start prints it")
-    status = await api.status(project_id or None, job_id)
+    try:
+        status = await api.status(named.project_id, named.word)
+    except (NotFound, Rejected) as unknown:
+        if named.known is not None or not LEAST_LETTERS <= len(named.word) < _UUID_LETTERS:
+            raise
+        status = await _begins_so(api, named, unknown)
+    if status.project_id is None and named.project_id is not None:
+        status = replace(status, project_id=named.project_id)
     if status.project_id is None:
-        raise NotFound(f"the server does not say which project job {job_id} is of", hint="name it as PROJECT/JOB")
+        raise NotFound(f"the server does not say which project job {named.word} is of", hint="name it as PROJECT/JOB")
     return status
+
+
+async def _begins_so(api: Api, named: Named, unknown: ExportctlError) -> JobStatus:
+    """Look for the beginning of an id in the histories of its project, or of all. Raises `unknown` where it is none."""
+    found: dict[str, JobStatus] = {}
+    projects = [named.project_id] if named.project_id else [project.id async for project in api.projects()]
+    for project_id in projects:
+        for seen in await api.history(project_id):
+            if seen.id.startswith(named.word):
+                found[seen.id] = replace(seen, project_id=seen.project_id or project_id)
+    if not found:
+        raise unknown
+    if len(found) > 1:
+        raise ambiguous(named.text, [f"{seen.project_id}/{seen.id}" for seen in found.values()])
+    return next(iter(found.values()))
+
+
+def ambiguous(text: str, jobs: Sequence[str]) -> Usage:
+    """Return the error for a name that several jobs have."""
+    more = f" and {len(jobs) - _SHOWN} more" if len(jobs) > _SHOWN else ""
+    return Usage(
+        f"{text!r} begins several jobs: {', '.join(jobs[:_SHOWN])}{more}", hint="more of its letters", code="AMBIGUOUS"
+    )
+
+
+def learn(memory: Memory, named: Named, seen: JobStatus) -> None:
+    """Note an end of the job that the server has told."""
+    known = named.known
+    if known is not None and seen.status in ENDED:
+        status = cast("Status", seen.status)
+        memory.ask(lambda jobs: jobs.note_end(known, status), None)
+
+
+def way_back(shared: Shared, connection: Connection) -> str:
+    """Return the options that a later command needs to find a job again, where this machine keeps nothing of it."""
+    if connection.server is None or connection.server == os.environ.get("EXPORTCTL_SERVER"):
+        return ""
+    if not shared.no_state and os.environ.get("EXPORTCTL_STATE") != "off":
+        return ""
+    return f" --server {shlex.quote(connection.server)}"

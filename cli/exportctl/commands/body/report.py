@@ -3,19 +3,25 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from exportctl.client.download import Saved
+from exportctl.client.archive import Saved
 from exportctl.client.follow import Follower
 from exportctl.client.watch import Watch
 from exportctl.model.errors import CancelledElsewhere, ExportctlError, ExportFailed
 from exportctl.model.job import Job
 from exportctl.model.lines import ErrorDetails, Outcome, Result, Seconds, Stats
 from exportctl.protocol.events import Cancelled, Completed, Failed
+from exportctl.store.jobs import KnownJob
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """The story of one job so far. `monotonic` gives seconds."""
+    """The story of one job so far. `monotonic` gives seconds.
+
+    `known` is what this machine's store has of it. `is_starting`: its start was asked for and not answered yet;
+    `is_cancelling`: its cancellation was sent. `target` is where its archive goes, `told` the status at its end.
+    """
 
     monotonic: Callable[[], float]
     job_id: str | None = None
@@ -27,10 +33,19 @@ class Report:
     warnings: tuple[str, ...] = ()
     follower: Follower | None = None
     watch: Watch | None = None
-    is_told: bool = False
+    known: KnownJob | None = None
+    target: Path | None = None
+    is_starting: bool = False
+    is_cancelling: bool = False
+    told: int | None = None
 
     def __post_init__(self) -> None:
         self.began = self.monotonic()
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its last line was told."""
+        return self.told is not None
 
     def processing_ended(self) -> None:
         """Note that the server is done."""
@@ -41,9 +56,19 @@ class Report:
         self.downloaded = self.monotonic()
         self.saved = saved
 
+    def standing(self) -> str:
+        """Return in one line how far the job is."""
+        job = None if self.watch is None else self.watch.job
+        if job is None:
+            return f"job {self.job_id}" if self.job_id else "no job yet"
+        if self.processed is not None:
+            return f"job {job.job_id}: processed"
+        words = [job.stage or job.phase, "" if job.progress is None else f"{job.progress:.0f} %"]
+        return f"job {job.job_id}: {' '.join(word for word in words if word)}"
+
     def result(self, outcome: Outcome, exit_code: int, error: ErrorDetails | None = None) -> Result:
         """Return the line that ends the job, or the command where there is none; it is told once."""
-        self.is_told = True
+        self.told = exit_code
         saved = self.saved
         now = self.monotonic()
         begun_download = self.processed if self.processed is not None else self.began

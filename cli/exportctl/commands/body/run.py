@@ -1,19 +1,28 @@
 """The main job: start, follow, fetch, verify; on the configured server or on the embedded one."""
 
 import uuid
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import orjson
 
 from exportctl.client.api import Api, Project
 from exportctl.client.destination import Destination, parse_output
+from exportctl.client.partial import Partial
+from exportctl.client.starting import start_job
 from exportctl.commands.body import exporting
 from exportctl.commands.body.content import wire_options
+from exportctl.commands.body.job_name import EMBEDDED, way_back
+from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import embedded, reached
 from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, embedded_project, settings_of
 from exportctl.commands.options import Connection, Content, Interrupt, Saving, Shared
 from exportctl.model.errors import Usage
 from exportctl.model.lines import Log, Outcome
+from exportctl.store.jobs import KnownJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,7 @@ def run(
         shared,
         lambda: settings_of(connection, embedded=content.embedded),
         lambda session, settings: _run(session, settings, asked),
+        memory=open_memory(shared),
     )
 
 
@@ -70,18 +80,51 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
             return _dry_run(session, project)
         follower = await stack.enter_async_context(exporting.make_follower(session, api, asked.connection))
         await follower.connected()
-        session.on_signal = lambda _: None  # a job may come to be any moment now: it is cancelled once its id is known
-        job_id = await api.start(project.id, options, name=project.title, key=str(uuid.uuid4()))
-        session.report.job_id = job_id
-        watch = follower.watch(project.id, job_id)
-        job = await exporting.Following(
-            session=session, report=session.report, follower=follower, on_interrupt=asked.on_interrupt
-        ).end(watch)
-        status = exporting.conclude(session, session.report, job)
+        with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
+            report = session.report
+            report.is_starting = True
+            job_id = await start_job(
+                api,
+                project.id,
+                options,
+                name=project.title,
+                key=str(uuid.uuid4()),
+                strangers=follower.strangers,
+            )
+            report.is_starting, report.job_id = False, job_id
+            _remember(session, _known(settings, job_id, project, options), destination, project)
+            stopping.started()
+            job = await stopping.end(
+                api, follower, follower.watch(project.id, job_id, project_name=project.title, options=options), report
+            )
+        status = exporting.conclude(session, report, job)
         if status is not None:
             return status
         archive = exporting.archive_of(project.id, job)
-        return await exporting.fetch(session, api, archive, project, destination=destination, saving=asked.saving)
+        return await exporting.fetch(
+            session, api, archive, project, destination=destination, saving=asked.saving, report=report
+        )
+
+
+def _known(settings: Settings, job_id: str, project: Project, options: Mapping[str, object]) -> KnownJob:
+    return KnownJob(
+        server=settings.server or EMBEDDED,
+        job_id=job_id,
+        project_id=project.id,
+        project_title=project.title,
+        profile=settings.profile,
+        options=orjson.dumps(options).decode(),
+        is_started_here=True,
+    )
+
+
+def _remember(session: Session, job: KnownJob, destination: Destination, project: Project) -> None:
+    """Note the job with what `resume` needs; an archive for standard output cannot be fetched later."""
+    if not destination.is_stdout:
+        target = exporting.destination_path(destination, project, job.job_id)
+        partial = Partial(target, job.job_id).path
+        job = replace(job, is_wanted=True, output=target, partial=partial, overwrites=destination.overwrite)
+    session.memory.begin(session.report, job)
 
 
 async def _reach(
@@ -91,6 +134,7 @@ async def _reach(
     if settings.server is not None:
         if asked.sample_size is not None:
             raise Usage("--sample-size is for the embedded server's sample", hint="leave out --server, or --embedded")
+        session.way_back = way_back(session.shared, asked.connection)
         return await stack.enter_async_context(reached(session, settings)), asked.target
     described = embedded_project(asked.target, sample_size=asked.sample_size)
     title = str(described["title"])
@@ -109,5 +153,4 @@ def _dry_run(session: Session, project: Project) -> int:
     session.tell(
         Log(project_id=project.id, level="info", code="dry-run", message=f"{project.title}{images} can be exported")
     )
-    session.tell(session.report.result(Outcome.OK, 0))
-    return 0
+    return session.conclude(session.report, Outcome.OK, 0)

@@ -8,24 +8,23 @@ status).
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
-import sys
 import time
 import traceback
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Final
 
 from exportctl import __version__
-from exportctl.commands.body.report import Report, details, signal_status
+from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, put, show
+from exportctl.commands.body.memory import KEEP_SECONDS, Memory
+from exportctl.commands.body.report import Report, details, printable, signal_status
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Shared
 from exportctl.model.errors import Bug, ExportctlError, TimeRanOut
-from exportctl.model.lines import Heartbeat, Hello, Line, Outcome, Result
-from exportctl.output.choose import ProgressSink, Sinks, choose_progress, make_sinks
-from exportctl.output.failure import failure
+from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Outcome, Result
+from exportctl.output.choose import ProgressSink
 from exportctl.output.safe import first_line
 from exportctl.output.stream import Stream
 
@@ -43,7 +42,8 @@ class Session:
 
     `reports` are the jobs of the command, or one without a job. `on_signal` takes the first signal in place of the
     command's end while the body sets it. `waiting_for` is what a heartbeat says. `printed` is what goes to standard
-    output for people, once the bars are gone. `outlives`: whether the job goes on when this command ends.
+    output for people, once the bars are gone. `outlives`: whether the job goes on when this command ends; `way_back`
+    are the options that a command which comes back to it needs. `memory` is what this machine knows of jobs.
     """
 
     command: str
@@ -56,6 +56,8 @@ class Session:
     progress: ProgressSink | None
     reports: list[Report]
     outlives: bool = True
+    memory: Memory = field(default_factory=Memory)
+    way_back: str = ""
     printed: list[str] = field(default_factory=list)
     errors: list[ExportctlError] = field(default_factory=list)
     _main: "asyncio.Task[object] | None" = None
@@ -67,7 +69,10 @@ class Session:
         return self.reports[0]
 
     def tell(self, line: Line) -> None:
-        """Tell a line to every sink."""
+        """Tell a line to every sink; before it, once, what is wrong with the store."""
+        if self.memory.warning is not None and self.stream.seq:
+            message, self.memory.warning = self.memory.warning, None
+            self.stream.tell(Log(level="warning", code="state", message=printable(message)))
         self.stream.tell(line)
 
     def say(self, text: str) -> None:
@@ -108,13 +113,28 @@ class Session:
         ticker = asyncio.create_task(self._tick())
         try:
             async with asyncio.timeout(self.shared.timeout):
-                return await body
+                status = await body
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends in a line and a status
-            return self._end(_leaf(error))
+            status = self._end(_leaf(error))
         finally:
             ticker.cancel()
-            for number in (*numbers, signal.SIGUSR1):
-                loop.remove_signal_handler(number)
+            self._ignore_signals(loop, [*numbers, signal.SIGUSR1])
+        return self._told_status(status)
+
+    def _told_status(self, status: int) -> int:
+        """Return the status that the last lines have told, whatever went wrong behind them."""
+        if self.caught is signal.SIGPIPE or not all(report.is_told for report in self.reports):
+            return status
+        return next((report.told for report in self.reports if report.told), 0)
+
+    @staticmethod
+    def _ignore_signals(loop: asyncio.AbstractEventLoop, numbers: list[signal.Signals]) -> None:
+        """Let no signal change a status that was told. Blocked meanwhile: the loop would leave them to the system."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def catch_signals(self) -> None:
         """Note a signal that comes before the loop runs; what is ignored (nohup, a shell's background) stays so."""
@@ -125,8 +145,11 @@ class Session:
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, note)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # there is nothing to show yet
 
     def _take_signal(self, number: signal.Signals) -> None:
+        if all(report.is_told for report in self.reports):
+            return  # the end was told: no signal changes it any more
         is_first = self.caught is None
         if is_first:
             self.caught = number
@@ -136,14 +159,24 @@ class Session:
             self.leave()
 
     def _show_standing(self) -> None:
+        """Answer SIGUSR1, which asks for a line whatever else is shown."""
         if self.progress is not None:
             for line in self.progress.standing():
                 self.progress.say(line)
+            return
+        standing = "; ".join(report.standing() for report in self.reports)
+        with contextlib.suppress(OSError):
+            os.write(2, f"{first_line(standing, limit=MESSAGE_COLUMNS)}\n".encode("utf-8", "replace"))
 
     async def _tick(self) -> None:
+        kept_at = self.stream.monotonic()
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self.stream.tick()
+            if self.stream.monotonic() - kept_at >= KEEP_SECONDS:
+                kept_at = self.stream.monotonic()
+                for report in self.reports:
+                    self.memory.keep(report)
             if self.stream.monotonic() - self.stream.told_at >= HEARTBEAT_SECONDS:
                 self.tell(
                     Heartbeat(
@@ -177,15 +210,33 @@ class Session:
 
     def _detach(self, number: signal.Signals) -> int:
         """Tell that the command left its jobs; say how to come back to them."""
-        status = signal_status(number)
         for report in self.reports:
             if report.is_told:
                 continue
             goes_on = report.job_id is not None and self.outlives
-            hint = self.resume_hint(report)
-            if goes_on and hint is not None:
-                self.say_now(f"Left. The job goes on: {hint}")
-            self.tell(report.result(Outcome.DETACHED if goes_on else Outcome.CANCELLED, status))
+            if report.is_starting:
+                self.say_now("Left while the export was being started: exportctl list shows whether it was")
+            elif goes_on:
+                self.say_now(self._farewell(report))
+            self.conclude(report, Outcome.DETACHED if goes_on else Outcome.CANCELLED, signal_status(number))
+        return signal_status(number)
+
+    def _farewell(self, report: Report) -> str:
+        hint = self.resume_hint(report)
+        if report.processed is not None:
+            return f"Left. What was fetched is kept: {hint}"
+        if report.is_cancelling:
+            return f"Left. The cancellation was sent; if it takes no effect the job goes on: {hint}"
+        return f"Left. The job goes on: {hint}"
+
+    def conclude(self, report: Report, outcome: Outcome, status: int, error: ErrorDetails | None = None) -> int:
+        """Tell the end of a job, or of the command where there is none; return its status, which a signal decides."""
+        if report.told is not None:
+            return report.told
+        if self.caught is not None:
+            status = signal_status(self.caught)
+        self.memory.finish(report, outcome, status)
+        self.tell(report.result(outcome, status, error))
         return status
 
     def fail(self, error: ExportctlError, outcome: Outcome | None = None, *, report: Report | None = None) -> int:
@@ -193,10 +244,11 @@ class Session:
         if outcome is None:
             outcome = Outcome.TIMEOUT if isinstance(error, TimeRanOut) else Outcome.ERROR
         status = error.exit_status if self.caught is None else signal_status(self.caught)
-        self.errors.append(error)
-        for one in self.reports if report is None else [report]:
-            if not one.is_told:
-                self.tell(one.result(outcome, status, details(error)))
+        ends = [one for one in ([report] if report else self.reports) if not one.is_told]
+        if ends or self.stream.seq == 0:
+            self.errors.append(error)
+        for one in ends:
+            self.conclude(one, outcome, status, details(error))
         return status
 
     def resume_hint(self, report: Report | None = None) -> str | None:
@@ -204,8 +256,11 @@ class Session:
         report = report or self.report
         if report.job_id is None or report.project_id is None or not self.outlives:
             return None
-        verb = "follow" if report.processed is None else "download"
-        return f"exportctl {verb} {report.project_id}/{report.job_id}"
+        job = f"{report.project_id}/{report.job_id}"
+        if report.processed is None:
+            return f"exportctl follow {job}{self.way_back}"
+        place = "" if report.target is None else f" -o {shlex.quote(printable(str(report.target)))}"
+        return f"exportctl download {job}{place}{self.way_back}"
 
 
 def conduct(
@@ -215,6 +270,7 @@ def conduct(
     body: Callable[[Session, Settings], Awaitable[int]],
     *,
     has_progress: bool = True,
+    memory: Memory | None = None,
 ) -> int:
     """Run a command from its first line to its last; return its exit status.
 
@@ -222,10 +278,10 @@ def conduct(
     command is one that goes on long enough for progress to be shown.
     """
     try:
-        sinks = _sinks(shared if has_progress else replace(shared, progress="none"))
+        sinks = open_sinks(shared if has_progress else replace(shared, progress="none"))
     except ExportctlError as error:
         return refuse(command, error, ndjson=shared.ndjson)
-    stream = _stream(sinks)
+    stream = open_stream(sinks)
     session = Session(
         command=command,
         shared=shared,
@@ -233,6 +289,7 @@ def conduct(
         correlation_id=stream.correlation_id,
         progress=sinks.progress,
         reports=[Report(monotonic=time.monotonic)],
+        memory=memory or Memory(),
     )
     session.catch_signals()
     try:
@@ -244,12 +301,17 @@ def conduct(
     ) as error:  # standard output or the events file takes no more: the end could not be told either
         session.errors.append(error)
         status = error.exit_status
+    session.memory.close()
     stream.close()
     for problem in session.errors:
-        _show(problem)
+        show(problem)
     if session.printed and session.caught is not signal.SIGPIPE:
-        status = _print(session, status)
-    _pass_on(session.caught)
+        try:
+            put(session.printed)
+        except BrokenPipeError:
+            session.caught = session.caught or signal.SIGPIPE
+            status = signal_status(session.caught)
+    pass_on(session.caught)
     return status
 
 
@@ -268,58 +330,12 @@ def _conduct(
 def refuse(command: str | None, error: ExportctlError, *, ndjson: bool) -> int:
     """Tell a command that could not even begin: its `hello` and `result` where NDJSON was asked for, and the words."""
     if ndjson:
-        stream = _stream(_sinks(Shared(ndjson=True, progress="none")))
+        stream = open_stream(open_sinks(Shared(ndjson=True, progress="none")))
         stream.tell(Hello(version=__version__, command=command, server=None))
         stream.tell(Result(outcome=Outcome.ERROR, exit_code=error.exit_status, error=details(error)))
         stream.close()
-    _show(error)
+    show(error)
     return error.exit_status
-
-
-def _sinks(shared: Shared) -> Sinks:
-    stderr = sys.stderr
-    is_terminal = stderr is not None and stderr.isatty()
-    shown = choose_progress(shared.progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=shared.quiet)
-    return make_sinks(
-        shown=shown,
-        ndjson=shared.ndjson,
-        events=shared.events,
-        stderr=stderr,
-        monotonic=time.monotonic,
-        local_now=lambda: datetime.now(UTC).astimezone(),
-    )
-
-
-def _stream(sinks: Sinks) -> Stream:
-    return Stream(
-        sinks=sinks.all, correlation_id=str(uuid.uuid4()), monotonic=time.monotonic, now=lambda: datetime.now(UTC)
-    )
-
-
-def _show(error: ExportctlError) -> None:
-    """Put the words to standard error, where there is one."""
-    with contextlib.suppress(OSError):
-        os.write(2, failure(error).encode("utf-8", "replace"))
-
-
-def _print(session: Session, status: int) -> int:
-    try:
-        text = "".join(line + "\n" for line in session.printed)
-        rest = memoryview(text.encode("utf-8", "surrogateescape"))
-        while rest:
-            rest = rest[os.write(1, rest) :]
-    except BrokenPipeError:
-        session.caught = session.caught or signal.SIGPIPE
-        return signal_status(session.caught)
-    return status
-
-
-def _pass_on(number: signal.Signals | None) -> None:
-    """End by the signal itself, so that shells and loops stop as they should."""
-    if number is None:
-        return
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
 
 
 def _leaf(error: BaseException) -> BaseException:

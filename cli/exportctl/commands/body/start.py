@@ -2,13 +2,19 @@
 
 import uuid
 
+import orjson
+
+from exportctl.client.starting import start_job
 from exportctl.commands.body.content import wire_options
+from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Content, Shared
 from exportctl.model.errors import Usage
 from exportctl.model.lines import ExportStarted, Log, Outcome
+from exportctl.store.jobs import KnownJob
 
 
 def start(target: str, *, shared: Shared, connection: Connection, content: Content) -> int:
@@ -29,6 +35,7 @@ def start(target: str, *, shared: Shared, connection: Connection, content: Conte
         settings,
         lambda session, found: _start(session, found, target, content),
         has_progress=False,
+        memory=open_memory(shared),
     )
 
 
@@ -41,12 +48,25 @@ async def _start(session: Session, settings: Settings, target: str, content: Con
             session.tell(
                 Log(project_id=project.id, level="info", code="dry-run", message=f"{project.title} can be exported")
             )
-            session.tell(session.report.result(Outcome.OK, 0))
-            return 0
-        session.on_signal = lambda _: None  # the answer names the job: without it nobody could cancel it
-        job_id = await api.start(project.id, options, name=project.title, key=str(uuid.uuid4()))
-        session.report.job_id = job_id
+            return session.conclude(session.report, Outcome.OK, 0)
+        with Stopping(session=session, on_interrupt="detach") as stopping:  # the answer names the job: it is waited for
+            report = session.report
+            report.is_starting = True
+            job_id = await start_job(api, project.id, options, name=project.title, key=str(uuid.uuid4()))
+            report.is_starting, report.job_id = False, job_id
+            session.memory.begin(
+                report,
+                KnownJob(
+                    server=settings.server or "",
+                    job_id=job_id,
+                    project_id=project.id,
+                    project_title=project.title,
+                    profile=settings.profile,
+                    options=orjson.dumps(options).decode(),
+                    is_started_here=True,
+                ),
+            )
+            stopping.started()
         session.tell(ExportStarted(job_id=job_id, project_id=project.id, options=options, project_name=project.title))
         session.say(f"{project.id}/{job_id}")
-        session.tell(session.report.result(Outcome.OK, 0))
-        return 0
+        return session.conclude(report, Outcome.OK, 0)

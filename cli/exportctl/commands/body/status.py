@@ -1,10 +1,11 @@
 """One look at a job."""
 
 from exportctl.client.api import JobStatus
-from exportctl.commands.body.job_name import find_job
+from exportctl.commands.body.job_name import Named, find_job, learn, parse_name, settings_for
+from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.target import Settings, server_settings
+from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.model.lines import ErrorDetails, JobRow, Outcome
 from exportctl.output import amounts
@@ -14,18 +15,24 @@ from exportctl.protocol.dialects import reading
 
 def status(job: str, *, shared: Shared, connection: Connection) -> int:
     """Show the job; return the exit status."""
+    memory = open_memory(shared)
+    names: list[Named] = []
+
+    def settings() -> Settings:
+        names.append(parse_name(job, memory))
+        return settings_for(names, connection, "status")
 
     async def body(session: Session, found: Settings) -> int:
         async with reached(session, found) as api:
-            seen = await find_job(api, job)
+            seen = await find_job(api, names[0])
+        learn(memory, names[0], seen)
         row = job_row(seen)
         session.tell(row)
         for line in _table(row):
             session.say(line)
-        session.tell(session.report.result(Outcome.OK, 0))
-        return 0
+        return session.conclude(session.report, Outcome.OK, 0)
 
-    return conduct("status", shared, lambda: server_settings(connection, "status"), body, has_progress=False)
+    return conduct("status", shared, settings, body, has_progress=False, memory=memory)
 
 
 def job_row(seen: JobStatus) -> JobRow:

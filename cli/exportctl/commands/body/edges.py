@@ -1,0 +1,58 @@
+"""The edges of a command: its sinks and its stream, standard output and standard error, and the signal it ends by."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+
+from exportctl.commands.options import Shared
+from exportctl.model.errors import ExportctlError
+from exportctl.output.choose import Sinks, choose_progress, make_sinks
+from exportctl.output.failure import failure
+from exportctl.output.stream import Stream
+
+
+def open_sinks(shared: Shared) -> Sinks:
+    """Return the sinks that the options ask for. Raises `ExportctlError` where one cannot be opened."""
+    stderr = sys.stderr
+    is_terminal = stderr is not None and stderr.isatty()
+    shown = choose_progress(shared.progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=shared.quiet)
+    return make_sinks(
+        shown=shown,
+        ndjson=shared.ndjson,
+        events=shared.events,
+        stderr=stderr,
+        monotonic=time.monotonic,
+        local_now=lambda: datetime.now(UTC).astimezone(),
+    )
+
+
+def open_stream(sinks: Sinks) -> Stream:
+    """Return the one stream of a command's lines."""
+    return Stream(
+        sinks=sinks.all, correlation_id=str(uuid.uuid4()), monotonic=time.monotonic, now=lambda: datetime.now(UTC)
+    )
+
+
+def show(error: ExportctlError) -> None:
+    """Put the words to standard error, where there is one."""
+    with contextlib.suppress(OSError):
+        os.write(2, failure(error).encode("utf-8", "replace"))
+
+
+def put(lines: list[str]) -> None:
+    """Print the lines to standard output. Raises `BrokenPipeError`."""
+    rest = memoryview("".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+def pass_on(number: signal.Signals | None) -> None:
+    """End by the signal itself, so that shells and loops stop as they should."""
+    if number is None:
+        return
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

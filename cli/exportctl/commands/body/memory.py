@@ -1,0 +1,101 @@
+"""What a command tells this machine's store of jobs, and asks it. Whatever is wrong with it, the command goes on.
+
+The first mishap is a warning to be told once, and the end of the store's use in this command. Nothing here is paid per
+event: how far a job was seen is read from its watch, twice a second at most, and at the end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+from exportctl.commands.body.report import Report
+from exportctl.commands.options import Shared
+from exportctl.config import state_folder
+from exportctl.model.lines import Outcome
+from exportctl.protocol.events import Cancelled, Completed, End, Failed
+from exportctl.store.database import Database, Unusable
+from exportctl.store.jobs import Jobs, KnownJob, Status
+
+T = TypeVar("T")
+
+KEEP_SECONDS: Final = 0.5
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """The store as one command uses it. `jobs` None: nothing is read or kept. `warning` waits to be told."""
+
+    jobs: Jobs | None = None
+    warning: str | None = None
+
+    def ask(self, question: Callable[[Jobs], T], otherwise: T) -> T:
+        """Return the answer; `otherwise` where there is no store, or none that can be used."""
+        if self.jobs is None:
+            return otherwise
+        try:
+            answer = question(self.jobs)
+        except Unusable as problem:
+            self.warning = f"what this machine knows of jobs is not used: {problem}"
+            self.close()
+            return otherwise
+        if self.jobs.database.warnings:
+            self.warning = self.jobs.database.warnings.pop()
+        return answer
+
+    def begin(self, report: Report, job: KnownJob) -> None:
+        """Note that this command deals with `job`, whose story is `report`."""
+        report.known = job
+        self.ask(lambda jobs: jobs.begin(job), None)
+
+    def keep(self, report: Report) -> None:
+        """Note how far the job's events were seen. Busy with others' notes, the next time will do."""
+        known, watch = report.known, report.watch
+        if self.jobs is None or known is None or watch is None or not watch.sequencer.cursor:
+            return
+        try:
+            self.jobs.note_cursor(known, watch.sequencer.cursor, watch.log)
+        except Unusable:
+            return
+
+    def ended(self, report: Report, status: Status) -> None:
+        """Note how the job ended on the server."""
+        known = report.known
+        if known is not None:
+            report.known = replace(known, status=status)
+            self.ask(lambda jobs: jobs.note_end(known, status), None)
+
+    def finish(self, report: Report, outcome: Outcome, exit_status: int) -> None:
+        """Note how the command ended with the job."""
+        known, saved = report.known, report.saved
+        if known is None:
+            return
+        self.keep(report)
+        is_saved = outcome is Outcome.COMPLETED and saved is not None and saved.path is not None
+
+        def note(jobs: Jobs) -> None:
+            jobs.note(known, exit_status=exit_status, **({"is_saved": True} if is_saved else {}))
+
+        self.ask(note, None)
+
+    def close(self) -> None:
+        """Close the store."""
+        if self.jobs is not None:
+            self.jobs.database.close()
+            self.jobs = None
+
+
+def open_memory(shared: Shared) -> Memory:
+    """Return the memory of a command with these options. The file is opened when something is asked of it."""
+    folder = None if shared.no_state else state_folder()
+    return Memory(jobs=None if folder is None else Jobs(database=Database(folder=folder)))
+
+
+def status_of(end: End) -> Status:
+    """Return a job's end in the server's word."""
+    match end:
+        case Completed():
+            return "completed"
+        case Failed():
+            return "failed"
+        case Cancelled():
+            return "cancelled"
