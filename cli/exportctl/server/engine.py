@@ -211,7 +211,8 @@ class Engine:
             options=job.request.options,
         )
         try:
-            await asyncio.to_thread(prepare, job.files)
+            # Not on a thread: one that goes on behind a cancellation would make the folder again.
+            prepare(job.files)
             made = await pipeline.run()
             # A cancellation that came first has this task cancelled, so here the job is not settled.
             job.settled = True
