@@ -5,7 +5,7 @@ Laws, each held by a property test: an end absorbs every later event of the serv
 job's event returns the same object; a history seen live, polled or replayed ends alike.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypedDict, assert_never
 
 from exportctl.model.lines import (
@@ -35,9 +35,10 @@ from exportctl.protocol.events import (
     Started,
     StatusSync,
 )
+from exportctl.protocol.fact import fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Job:
     """What is known of a job. `seq` is the number of the last event taken; `progress` is that of `phase`."""
 

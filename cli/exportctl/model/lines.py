@@ -5,11 +5,12 @@ A line knows its event's own keys. The numbers of the run (`seq`, `elapsed`, `co
 `model.encoding` spells them in camel case.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from exportctl.protocol import events
+from exportctl.protocol.fact import fact
 
 Data: TypeAlias = events.Data
 StageProgress: TypeAlias = events.StageProgress
@@ -40,7 +41,7 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Line:
     """What every line may carry. `timestamp` None: the client's clock at the telling."""
 
@@ -51,7 +52,7 @@ class Line:
     timestamp: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Hello(Line):
     """Always the first line."""
 
@@ -62,7 +63,7 @@ class Hello(Line):
     server: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportLine(Line):
     """A line of a job. The two numbers are the server's, absent where it gave none (protocol 1, the client's own)."""
 
@@ -70,7 +71,7 @@ class ExportLine(Line):
     job_correlation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportStarted(ExportLine):
     """The job began."""
 
@@ -79,7 +80,7 @@ class ExportStarted(ExportLine):
     project_name: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportProgress(ExportLine):
     """`progress` is 0 to 100 within the phase and never falls."""
 
@@ -94,7 +95,7 @@ class ExportProgress(ExportLine):
     estimated_time_remaining: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class DownloadProgress(ExportProgress):
     """Progress of the phase `downloading`: bytes on disk here; rate in bytes a second."""
 
@@ -103,7 +104,7 @@ class DownloadProgress(ExportProgress):
     bytes_per_second: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportPhaseChanged(ExportLine):
     """One phase ended, the next begins."""
 
@@ -114,7 +115,7 @@ class ExportPhaseChanged(ExportLine):
     progress: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportStatusSync(ExportLine):
     """The job as the server sees it after a (re)connection."""
 
@@ -127,7 +128,7 @@ class ExportStatusSync(ExportLine):
     last_seq: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportDownloadReady(ExportLine):
     """The archive is whole on the server."""
 
@@ -137,7 +138,7 @@ class ExportDownloadReady(ExportLine):
     sha256: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportCompleted(ExportLine):
     """The server's word that the export is made; the file is there only with `result`."""
 
@@ -146,7 +147,7 @@ class ExportCompleted(ExportLine):
     processing_time: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportFailedLine(ExportLine):
     """The export failed on the server."""
 
@@ -158,7 +159,7 @@ class ExportFailedLine(ExportLine):
     retryable: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ExportCancelled(ExportLine):
     """The export was cancelled."""
 
@@ -171,7 +172,7 @@ class ExportCancelled(ExportLine):
 ConnectionState: TypeAlias = Literal["connected", "reconnecting", "polling", "closed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ConnectionChanged(Line):
     """The way to the server changed. `retry_in` in seconds."""
 
@@ -183,7 +184,7 @@ class ConnectionChanged(Line):
     retry_in: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Heartbeat(Line):
     """Nothing else was written for 30 s, and the command is alive."""
 
@@ -191,7 +192,7 @@ class Heartbeat(Line):
     waiting_for: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Log(Line):
     """A remark that fits no other line."""
 
@@ -201,7 +202,7 @@ class Log(Line):
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class JobRow(Line):
     """One job, as `status` and `list` show it."""
 
@@ -224,7 +225,7 @@ class JobRow(Line):
     last_seq: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ProjectRow(Line):
     """One project, as `projects` shows it; its id is the line's `project_id`."""
 
@@ -236,7 +237,7 @@ class ProjectRow(Line):
     updated_at: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class FormatRow(Line):
     """One format, as `formats` shows it. `kind` is `annotations` or `metrics`, the option that takes its `id`."""
 
@@ -247,7 +248,7 @@ class FormatRow(Line):
     description: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ErrorDetails:
     """What went wrong and what to do."""
 
@@ -256,7 +257,7 @@ class ErrorDetails:
     hint: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Seconds:
     """How long each part took here; None for a part that did not happen."""
 
@@ -265,7 +266,7 @@ class Seconds:
     total: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Stats:
     """What it took. `resumed_from` is the byte a download went on at."""
 
@@ -276,7 +277,7 @@ class Stats:
     resumed_from: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Result(Line):
     """The last line of a job, or of a command without one."""
 
@@ -293,7 +294,7 @@ class Result(Line):
     stats: Stats = field(default_factory=Stats)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Numbered:
     """A line as told: its place in this run.
 

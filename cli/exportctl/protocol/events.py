@@ -6,8 +6,9 @@ not lost.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from exportctl.protocol.fact import fact
 
 Data: TypeAlias = Mapping[str, object]
 """A JSON object that only passes through: options, template data."""
@@ -16,7 +17,7 @@ PROCESSING = "processing"
 DOWNLOADING = "downloading"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class StageProgress:
     """How far one stage is: `current` of `total` images, the last of them `item`."""
 
@@ -25,7 +26,7 @@ class StageProgress:
     item: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Event:
     """What every event of a job carries. `seq` counts 1, 2, 3 … per job; None where the server does not number."""
 
@@ -36,7 +37,7 @@ class Event:
     correlation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Started(Event):
     """The job began. `total` counts images."""
 
@@ -45,7 +46,7 @@ class Started(Event):
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Progress(Event):
     """`progress` is 0 to 100 within the phase, times in seconds; `bytes_written` of the archive so far."""
 
@@ -60,7 +61,7 @@ class Progress(Event):
     bytes_written: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class PhaseChanged(Event):
     """The job went from one phase to the next."""
 
@@ -70,7 +71,7 @@ class PhaseChanged(Event):
     progress: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class DownloadReady(Event):
     """The archive is whole on the server: its name there, size in bytes, SHA-256 in hexadecimal."""
 
@@ -80,7 +81,7 @@ class DownloadReady(Event):
     expires_at: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Completed(Event):
     """The export is made. Times in seconds."""
 
@@ -89,7 +90,7 @@ class Completed(Event):
     stages: Mapping[str, float] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Failed(Event):
     """The export failed on the server."""
 
@@ -101,7 +102,7 @@ class Failed(Event):
     retryable: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Cancelled(Event):
     """The export was cancelled. `cleanup_completed` is the server's claim."""
 
@@ -112,7 +113,7 @@ class Cancelled(Event):
     cleanup_completed: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class StatusSync(Event):
     """The job as the server sees it now. It informs; it moves no state ahead of the replay."""
 
@@ -124,14 +125,14 @@ class StatusSync(Event):
     last_seq: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Heartbeat(Event):
     """The job is alive and its log holds `last_seq` events."""
 
     last_seq: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Unreadable(Event):
     """An event whose name or data this client does not know. Never an error: servers grow.
 

@@ -1,14 +1,14 @@
-"""What a connection can tell: one frozen dataclass per fact, and the union of them.
+"""What a connection can tell: one record per fact, and the union of them.
 
 `connection.Connection` makes them; whoever drives it matches on them. They hold what the peer said, checked for shape
 and size, and nothing of how it was written.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from exportctl.protocol.engineio import Handshake
+from exportctl.protocol.fact import fact
 from exportctl.protocol.jsontext import Value
 
 
@@ -22,21 +22,21 @@ class ClosedBy(Enum):
     """The WebSocket or the polling session ended without a word."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Opened:
     """The Engine.IO handshake is done; the request to connect is in the outbox."""
 
     handshake: Handshake
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Connected:
     """The server has let us in; `sid` names this Socket.IO session, and is another one than the handshake's."""
 
     sid: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class ConnectRefused:
     """The server has not let us in. The transport stays open until we end it (`Connection.disconnect`)."""
 
@@ -44,7 +44,7 @@ class ConnectRefused:
     data: Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class EventReceived:
     """The server sent an event; with an `ack_id` it waits for `Connection.ack`."""
 
@@ -53,7 +53,7 @@ class EventReceived:
     ack_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class AckReceived:
     """The server answered the `Connection.emit` that returned this id."""
 
@@ -61,21 +61,21 @@ class AckReceived:
     args: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Disconnected:
     """The server has put us out. The transport stays open until one side ends it (`Connection.disconnect`)."""
 
     data: Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Closed:
     """The connection is over: no more facts will come, and what was not acknowledged never will be."""
 
     by: ClosedBy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@fact
 class Ignored:
     """The server sent something well-formed that changes nothing; `reason` is for a log."""
 
