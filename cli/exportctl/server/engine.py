@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from exportctl.server.export.options import ExportOptions, to_wire
+from exportctl.server.export.selection import check_selection
 from exportctl.server.failures import JobFailedError, failure_of
 from exportctl.server.files import JobFiles, prepare, remove, shut, tidy
 from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status, timestamp
@@ -111,10 +112,11 @@ class Engine:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def start(self, request: StartRequest) -> JobRecord:
-        """Make a job and queue it; a known key returns the job it made. Raises TooManyJobsError, KeyConflictError."""
+        """Make a job, or find that of a known key. Raises ProjectError, TooManyJobsError, KeyConflictError."""
         key = request.key and IdempotencyKey(user=request.user, key=request.key, body=_digest(request))
         if key and (known := await self._log.keyed(key)) is not None:
             return known
+        await asyncio.to_thread(check_selection, str(request.project.folder), request.options.selected)
         unfinished = sum(job.request.user == request.user for job in self._jobs.values())
         if unfinished + self._arriving[request.user] >= self._settings.jobs_per_user:
             raise TooManyJobsError

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,7 +11,6 @@ from starlette.routing import Route
 from exportctl.server.answers import Refusal, answer, number_of, object_of, status_of
 from exportctl.server.engine import StartRequest, TooManyJobsError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
-from exportctl.server.export.selection import check_selection
 from exportctl.server.export.tasks import ProjectError
 from exportctl.server.log import KeyConflictError, LogFullError
 from exportctl.server.site import Site
@@ -50,10 +48,6 @@ def routes(site: Site) -> list[Route]:
             options = parse_options(wire)
         except OptionsError as error:
             raise Refusal(422, "BAD_OPTIONS", error.message, f"See {error.where} in the request") from error
-        try:
-            await run_in_threadpool(check_selection, str(project.folder), options.selected)
-        except ProjectError as error:
-            raise Refusal(422, error.code, error.message, error.hint) from error
         wanted = StartRequest(
             user=user,
             project=project,
@@ -65,6 +59,8 @@ def routes(site: Site) -> list[Route]:
         )
         with _refusing(site.settings.jobs_per_user):
             record = await site.engine.start(wanted)
+        except ProjectError as error:
+            raise Refusal(422, error.code, error.message, error.hint) from error
         message = "Export job started"
         return answer({"success": True, "jobId": record.id, "message": message, "lastSeq": record.last_seq})
 
