@@ -37,6 +37,7 @@ class People:
     sign_in_answer: tuple[int, dict, dict] | None = None
     refresh_answer: tuple[int, dict] | None = None
     hold_refresh: threading.Event | None = None
+    holds_before: bool = False
     access: dict[str, float] = field(default_factory=dict)
     refresh: dict[str, bool] = field(default_factory=dict)
     rotations: int = 0
@@ -102,6 +103,34 @@ def _refusal_of(body: dict) -> JSONResponse | None:
     return None if is_right else _refused("Neplatné přihlašovací údaje")
 
 
+def _renewing(people: People) -> Route:
+    async def held() -> None:
+        if people.hold_refresh is not None:
+            people.asked["held"] += 1
+            await asyncio.to_thread(people.hold_refresh.wait, 60)
+
+    async def refresh(request: Request) -> JSONResponse:
+        people.asked["refresh"] += 1
+        if people.refresh_answer is not None:
+            return JSONResponse(people.refresh_answer[1], people.refresh_answer[0])
+        token = request.cookies.get("refresh_token")
+        if not token:
+            return _refused("Chybí refresh token")
+        if token not in people.refresh:
+            people.reused += 1
+            return _refused("Neplatný nebo vypršený refresh token")
+        if people.holds_before:
+            await held()
+            return _refused("späť")  # nobody is there to read it
+        remember = people.refresh.pop(token)
+        people.rotations += 1
+        answer = people.issue(JSONResponse({"success": True, "data": None}), remember=remember)
+        await held()
+        return answer
+
+    return Route("/api/auth/refresh", refresh, methods=["POST"])
+
+
 def _signing(people: People) -> list[Route]:
     async def login(request: Request) -> JSONResponse:
         people.asked["login"] += 1
@@ -116,24 +145,6 @@ def _signing(people: People) -> list[Route]:
         answer = JSONResponse({"success": True, "data": {"user": user}, "message": "Přihlášení bylo úspěšné"})
         return people.issue(answer, remember=body.get("rememberMe") is True)
 
-    async def refresh(request: Request) -> JSONResponse:
-        people.asked["refresh"] += 1
-        if people.refresh_answer is not None:
-            return JSONResponse(people.refresh_answer[1], people.refresh_answer[0])
-        token = request.cookies.get("refresh_token")
-        if not token:
-            return _refused("Chybí refresh token")
-        if token not in people.refresh:
-            people.reused += 1
-            return _refused("Neplatný nebo vypršený refresh token")
-        remember = people.refresh.pop(token)
-        people.rotations += 1
-        answer = people.issue(JSONResponse({"success": True, "data": None}), remember=remember)
-        if people.hold_refresh is not None:
-            people.asked["held"] += 1
-            await asyncio.to_thread(people.hold_refresh.wait, 60)
-        return answer
-
     async def logout(request: Request) -> JSONResponse:
         people.asked["logout"] += 1
         people.refresh.pop(request.cookies.get("refresh_token", ""), None)
@@ -145,7 +156,7 @@ def _signing(people: People) -> list[Route]:
 
     return [
         Route("/api/auth/login", login, methods=["POST"]),
-        Route("/api/auth/refresh", refresh, methods=["POST"]),
+        _renewing(people),
         Route("/api/auth/logout", logout, methods=["POST"]),
     ]
 

@@ -30,20 +30,29 @@ class Profile:
 
 
 def config_file() -> Path:
-    """Return the path of the configuration file, whether it exists or not."""
-    from platformdirs import user_config_path  # noqa: PLC0415 - 12 ms that only a command with settings needs
+    """Return the path of the configuration file, whether it exists or not; a relative one for the homeless."""
+    import platformdirs  # noqa: PLC0415 - 12 ms that only a command with settings needs
 
-    return user_config_path("exportctl", appauthor=False) / "config.toml"
+    try:
+        folder = platformdirs.user_config_path("exportctl", appauthor=False)
+    except RuntimeError:
+        folder = Path("~/.config/exportctl")
+    return folder / "config.toml"
 
 
 def state_folder() -> Path | None:
     """Return the folder for what this machine knows of jobs; None with `EXPORTCTL_STATE=off` and for the homeless."""
     if os.environ.get("EXPORTCTL_STATE") == "off":
         return None
-    from platformdirs import user_state_path  # noqa: PLC0415 - as above
+    import platformdirs  # noqa: PLC0415 - as above
 
-    folder = user_state_path("exportctl", appauthor=False)
-    return folder if folder.is_absolute() else None  # relative: an XDG variable that counts for nothing, or ~ unknown
+    try:
+        folder = platformdirs.user_state_path("exportctl", appauthor=False)
+    except RuntimeError:
+        return None
+    return (
+        folder if folder.is_absolute() else None
+    )  # older ones give ~ back, or an XDG variable that counts for nothing
 
 
 def session_file(profile: str) -> Path | None:

@@ -91,3 +91,58 @@ def test_the_places_are_the_platforms(monkeypatch, tmp_path):
 def test_state_can_be_turned_off(monkeypatch):
     monkeypatch.setenv("EXPORTCTL_STATE", "off")
     assert state_folder() is None
+
+
+class TestSessions:
+    @pytest.fixture(autouse=True)
+    def state(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(config, "state_folder", lambda: tmp_path / "state")
+
+    @pytest.mark.parametrize("name", ["default", "lab", "../../etc/passwd", "a/b", "..", "", "größe", "a b"])
+    def test_every_profile_has_a_file_of_its_own_in_one_folder(self, tmp_path, name):
+        assert config.session_file(name).parent == tmp_path / "state" / "sessions"
+        assert config.session_file(name) != config.session_file(name + "x")
+
+    @pytest.mark.usefixtures("configured")
+    def test_a_profile_exists_when_a_session_is_kept_for_it(self):
+        with pytest.raises(Usage):
+            load_profile("lab")
+        assert load_profile("lab", may_be_new=True) == Profile()
+        config.session_file("lab").parent.mkdir(parents=True)
+        config.session_file("lab").touch()
+        assert load_profile("lab") == Profile()
+        with pytest.raises(Usage):
+            load_profile("x" * 300)
+
+    def test_a_kept_session_does_not_hide_what_stands_in_the_file(self, configured):
+        configured('[lab]\nserver = "https://b"\n')
+        assert load_profile("lab", may_be_new=True) == Profile(server="https://b")
+
+
+class TestHomeless:
+    """Nothing says where home is: no HOME, and no entry for the user (a container with an arbitrary user id)."""
+
+    @pytest.fixture(autouse=True)
+    def nowhere(self, monkeypatch):
+        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "EXPORTCTL_STATE"):
+            monkeypatch.delenv(name, raising=False)
+
+        def unknown(_uid):
+            raise KeyError
+
+        monkeypatch.setattr("pwd.getpwuid", unknown)
+
+    def test_nothing_is_kept(self):
+        assert state_folder() is None
+        assert config.session_file("default") is None
+
+    def test_no_file_of_the_current_folder_is_taken_for_the_configuration(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        place = tmp_path / config.config_file()
+        place.parent.mkdir(parents=True)
+        place.write_text('[default]\nserver = "https://a"\n')
+        assert load_profile("default") == Profile()
+
+
+def test_a_profiles_token_is_in_no_repr():
+    assert "geheim" not in repr(Profile(token="geheim"))

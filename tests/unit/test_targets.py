@@ -56,6 +56,30 @@ class TestToken:
         assert settings_of(Connection(token_file=str(tmp_path / "token"))).token == "of-file"
         assert settings_of(Connection(token="of-option", token_file=str(tmp_path / "token"))).token == "of-option"
 
+    def test_an_option_comes_before_the_environment_and_that_before_the_profile(
+        self, configured, tmp_path, monkeypatch
+    ):
+        configured('[default]\ntoken = "of-profile"\n')
+        monkeypatch.setenv("EXPORTCTL_TOKEN", "of-environment")
+        (tmp_path / "token").write_text("of-file\n")
+        assert settings_of(Connection()).token == "of-environment"
+        assert settings_of(Connection(token_file=str(tmp_path / "token"))).token == "of-file"
+        assert settings_of(Connection(token="of-option")).token == "of-option"
+        monkeypatch.setenv("EXPORTCTL_TOKEN", "")
+        assert settings_of(Connection()).token == "of-profile"
+
+    def test_the_environments_email_and_password_come_before_the_profiles_token(self, configured, monkeypatch):
+        configured('[default]\ntoken = "of-profile"\n')
+        monkeypatch.setenv("EXPORTCTL_EMAIL", "ana@example.com")
+        assert settings_of(Connection()).credentials is None, "one of the two is none"
+        assert settings_of(Connection()).token == "of-profile"
+        monkeypatch.setenv("EXPORTCTL_PASSWORD", "geheim")
+        settings = settings_of(Connection())
+        assert settings.token is None
+        assert (settings.credentials.email, settings.credentials.password) == ("ana@example.com", "geheim")
+        assert "geheim" not in repr(settings)
+        assert settings_of(Connection(token="of-option")).token == "of-option"
+
     def test_a_profile_may_name_a_file_below_the_home_folder(self, configured, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "token").write_text("  of-home \n\n")

@@ -143,9 +143,11 @@ class Jar:
             return {}
         except OSError as error:
             raise NotAllowed(f"the session in {self.path} cannot be read: {error.strerror}", code="SESSION") from error
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+        try:
             self._check(os.fstat(descriptor))
-            text = file.read()
+            text = b"".join(iter(lambda: os.read(descriptor, 65536), b""))
+        finally:
+            os.close(descriptor)
         with contextlib.suppress(orjson.JSONDecodeError):
             whole = orjson.loads(text)
             if isinstance(whole, dict) and whole.get("v") == _VERSION and isinstance(whole.get("servers"), dict):
