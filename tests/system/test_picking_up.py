@@ -1,0 +1,296 @@
+"""Picking up again: jobs that outlive their command, from any terminal, by whatever name."""
+
+import json
+import os
+import signal
+import sqlite3
+import zipfile
+from pathlib import Path
+
+import orjson
+import pytest
+
+from system.processes import until
+
+FAST = 3
+SLOW = 300
+
+
+def make_folder(folder: Path, images: int) -> Path:
+    """Make a project of so many images, as the sample has them."""
+    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
+
+    make_sample(folder, images)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fast(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("fast") / "fast", FAST)
+
+
+@pytest.fixture(scope="session")
+def slow(tmp_path_factory):
+    """A project whose export takes many seconds."""
+    return make_folder(tmp_path_factory.mktemp("slow") / "slow", SLOW)
+
+
+def store_of(exportctl) -> Path:
+    return exportctl.home / ".local/state/exportctl/jobs.sqlite3"
+
+
+def rows(ended):
+    return [line for line in ended.lines if line["event"] == "job"]
+
+
+def read_until(process, event):
+    for text in process.stdout:
+        line = orjson.loads(text)
+        if line["event"] == event:
+            return line
+    raise AssertionError(process.stderr.read())
+
+
+def started(exportctl, served, project):
+    ended = exportctl.run("start", project, *served.options)
+    assert ended.status == 0, ended.stderr
+    return ended.stdout.decode().strip()
+
+
+class TestNames:
+    def test_the_last_job_and_the_beginning_of_an_id_need_no_server(self, exportctl, serve, fast):
+        served = serve(fast)
+        job = started(exportctl, served, "fast")
+        exportctl.environment["EXPORTCTL_TOKEN"] = served.token
+        for name in ("@last", job, job.split("/")[1], job.split("/")[1][:8]):
+            ended = exportctl.run("status", name, "--ndjson")
+            assert ended.status == 0, ended.stderr
+            assert rows(ended)[0]["jobId"] == job.split("/")[1]
+
+    def test_a_machine_that_knows_nothing_asks_the_server_for_the_beginning(self, exportctl, serve, fast):
+        served = serve(fast)
+        job = started(exportctl, served, "fast")
+        ended = exportctl.run("status", job.split("/")[1][:8], *served.options, "--no-state", "--ndjson")
+        assert rows(ended)[0]["jobId"] == job.split("/")[1]
+        unknown = exportctl.run("status", "aaaaaaaa", *served.options, "--no-state")
+        assert unknown.status == 5
+
+    def test_an_ambiguous_beginning_lists_what_it_begins(self, exportctl, serve, fast):
+        served = serve(fast)
+        job = started(exportctl, served, "fast")
+        with sqlite3.connect(store_of(exportctl)) as store:
+            store.execute("UPDATE job SET job_id = 'abcdef-1'")
+            store.execute(
+                "INSERT INTO job (server, job_id, project_id, began_at, touched, touched_at)"
+                " VALUES (?, 'abcdef-2', 'p', 0, 9, 0)",
+                (served.url,),
+            )
+        store.close()
+        ended = exportctl.run("status", "abcdef", *served.options)
+        assert ended.status == 2
+        assert f"{job.split('/')[0]}/abcdef-1" in ended.stderr
+        assert "p/abcdef-2" in ended.stderr
+
+    def test_another_server_than_the_job_s_is_a_contradiction(self, exportctl, serve, fast):
+        served = serve(fast)
+        started(exportctl, served, "fast")
+        ended = exportctl.run("status", "@last", "--server", "http://127.0.0.1:9")
+        assert ended.status == 2
+        assert served.url in ended.stderr
+
+    @pytest.mark.parametrize("command", ["status", "download", "follow", "cancel"])
+    def test_no_job_is_the_last_where_none_was(self, exportctl, command):
+        ended = exportctl.run(command, "@last", "--ndjson", "--server", "http://127.0.0.1:9")
+        assert (ended.status, ended.result["exitCode"]) == (5, 5)
+
+    def test_a_token_of_the_profile_goes_to_no_other_server(self, exportctl, serve, fast):
+        served = serve(fast)
+        started(exportctl, served, "fast")
+        settings = exportctl.home / ".config/exportctl"
+        settings.mkdir(parents=True)
+        (settings / "config.toml").write_text(f'[default]\nserver = "http://127.0.0.1:9"\ntoken = "{served.token}"\n')
+        ended = exportctl.run("status", "@last")
+        assert ended.status == 4
+
+
+class TestStore:
+    def test_a_run_leaves_what_it_did(self, exportctl, serve, fast):
+        served = serve(fast)
+        ended = exportctl.run("run", "fast", *served.options, "-o", "x.zip", "--ndjson")
+        assert ended.status == 0, ended.stderr
+        with sqlite3.connect(store_of(exportctl)) as store:
+            store.row_factory = sqlite3.Row
+            [row] = store.execute("SELECT * FROM job").fetchall()
+        store.close()
+        last_seq = max(line.get("serverSeq", 0) for line in ended.lines)
+        assert row["server"] == served.url
+        assert (row["status"], row["exit_status"], row["is_saved"], row["cursor"]) == ("completed", 0, 1, last_seq)
+        assert Path(os.fsdecode(row["output"])) == exportctl.folder / "x.zip"
+        assert "annotationFormats" in json.loads(row["options"])
+        assert served.token.encode() not in b"".join(
+            path.read_bytes() for path in store_of(exportctl).parent.glob("j*")
+        )
+
+    @pytest.mark.parametrize("off", ["option", "variable"])
+    def test_nothing_is_kept_where_that_is_asked_for(self, exportctl, serve, fast, off):
+        served = serve(fast)
+        if off == "variable":
+            exportctl.environment["EXPORTCTL_STATE"] = "off"
+        options = ["--no-state"] if off == "option" else []
+        assert exportctl.run("run", "fast", *served.options, *options).status == 0
+        assert not store_of(exportctl).exists()
+
+    @pytest.mark.parametrize("mishap", ["damaged", "newer", "folder", "no home"])
+    def test_no_mishap_of_the_store_makes_a_command_fail(self, exportctl, serve, fast, mishap):
+        served = serve(fast)
+        path = store_of(exportctl)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if mishap == "damaged":
+            path.write_bytes(b"this is no database" * 1000)
+        elif mishap == "newer":
+            with sqlite3.connect(path) as store:
+                store.execute("CREATE TABLE x (y)")
+                store.execute("PRAGMA user_version = 99")
+            store.close()
+        elif mishap == "folder":
+            path.mkdir()
+        else:
+            exportctl.environment["HOME"] = "/dev/null/nowhere"
+        ended = exportctl.run("run", "fast", *served.options, "--ndjson")
+        assert ended.status == 0, ended.stderr
+        warnings = [line for line in ended.lines if line["event"] == "log" and line["level"] == "warning"]
+        assert [line["code"] for line in warnings] == ["state"]
+        assert zipfile.is_zipfile(ended.result["file"])
+
+
+class TestResume:
+    def test_a_killed_run_is_finished(self, exportctl, serve, slow):
+        served = serve(slow)
+        with exportctl.start("run", "slow", *served.options, "-o", "x.zip", "--ndjson", "--progress", "none") as run:
+            read_until(run, "export:progress")
+            run.kill()
+        exportctl.environment["EXPORTCTL_TOKEN"] = served.token
+        ended = exportctl.run("resume", "--ndjson")
+        assert ended.status == 0, ended.stderr
+        assert ended.result["file"] == str(exportctl.folder / "x.zip")
+        assert zipfile.ZipFile(exportctl.folder / "x.zip").testzip() is None
+        again = exportctl.run("resume", "--ndjson")
+        assert (again.status, again.result["jobId"]) == (0, None)
+
+    def test_several_jobs_have_a_result_each(self, exportctl, serve, fast):
+        served = serve(fast)
+        jobs = [started(exportctl, served, "fast") for _ in range(3)]
+        ended = exportctl.run("resume", *served.options, "--ndjson")
+        assert ended.status == 0, ended.stderr
+        results = [line for line in ended.lines if line["event"] == "result"]
+        assert {line["jobId"] for line in results} == {job.split("/")[1] for job in jobs}
+        assert all(zipfile.is_zipfile(line["file"]) for line in results)
+        assert ended.lines[-1]["event"] == "result"
+
+    def test_a_job_that_the_server_lost_is_told_once(self, exportctl, serve, fast):
+        served = serve(fast)
+        started(exportctl, served, "fast")
+        with sqlite3.connect(store_of(exportctl)) as store:
+            store.execute("UPDATE job SET job_id = '00000000-0000-4000-8000-000000000000'")
+        store.close()
+        assert exportctl.run("resume", *served.options).status == 5
+        assert exportctl.run("resume", *served.options).status == 0
+
+    def test_nothing_to_resume_is_no_failure(self, exportctl):
+        assert exportctl.run("resume").status == 0
+
+
+def test_follow_without_a_job_follows_all_that_are_unfinished(exportctl, serve, fast):
+    served = serve(fast)
+    jobs = [started(exportctl, served, "fast") for _ in range(2)]
+    ended = exportctl.run("follow", *served.options, "--ndjson")
+    assert ended.status == 0, ended.stderr
+    results = [line for line in ended.lines if line["event"] == "result"]
+    assert {line["jobId"] for line in results} == {job.split("/")[1] for job in jobs}
+    assert exportctl.run("follow", *served.options, "--ndjson").result["jobId"] is None
+
+
+class TestCancel:
+    def test_a_running_job_is_cancelled_and_its_cleanup_told(self, exportctl, serve, slow):
+        served = serve(slow)
+        job = started(exportctl, served, "slow")
+        ended = exportctl.run("cancel", "@last", *served.options, "--ndjson")
+        assert ended.status == 0, ended.stderr
+        [line] = [line for line in ended.lines if line["event"] == "export:cancelled"]
+        assert line["cleanupCompleted"] is True
+        assert (ended.result["outcome"], ended.result["exitCode"]) == ("cancelled", 0)
+        again = exportctl.run("cancel", job, *served.options, "--ndjson")
+        assert (again.status, again.result["outcome"]) == (0, "cancelled")
+
+    def test_what_one_terminal_cancels_ends_in_the_other(self, exportctl, serve, slow):
+        served = serve(slow)
+        with exportctl.start("run", "slow", *served.options, "--ndjson", "--progress", "none") as run:
+            line = read_until(run, "export:progress")
+            assert exportctl.run("cancel", line["jobId"], *served.options).status == 0
+            rest, _ = run.communicate()
+        result = orjson.loads(rest.splitlines()[-1])
+        assert (run.returncode, result["outcome"]) == (10, "cancelled")
+
+    def test_unknown_and_ended_ones_are_told_apart(self, exportctl, serve, fast):
+        served = serve(fast)
+        job = started(exportctl, served, "fast")
+        exportctl.run("follow", job, *served.options)
+        ended = exportctl.run("cancel", job, "00000000-0000-4000-8000-000000000000", *served.options, "--ndjson")
+        assert ended.status == 5
+        results = [line for line in ended.lines if line["event"] == "result"]
+        assert {line["outcome"] for line in results} == {"completed", "error"}
+
+
+class TestList:
+    def test_jobs_of_this_machine_and_of_the_server_are_one_list(self, exportctl, serve, fast):
+        served = serve(fast)
+        here = started(exportctl, served, "fast")
+        exportctl.run("follow", here, *served.options)
+        elsewhere = exportctl.run("start", "fast", *served.options, "--no-state").stdout.decode().strip()
+        assert {row["jobId"] for row in rows(exportctl.run("list", "--ndjson"))} == {here.split("/")[1]}
+        both = exportctl.run("list", "fast", *served.options, "--ndjson")
+        assert {row["jobId"] for row in rows(both)} == {job.split("/")[1] for job in (here, elsewhere)}
+        assert len(rows(both)) == 2
+
+    def test_a_table_is_for_people(self, exportctl, serve, fast):
+        served = serve(fast)
+        job = started(exportctl, served, "fast")
+        shown = exportctl.run("list").stdout.decode().splitlines()
+        assert shown[0].split() == ["PROJECT", "STATUS", "PROGRESS", "BEGUN", "JOB"]
+        assert shown[1].endswith(job)
+
+    def test_no_job_at_all_is_no_failure(self, exportctl):
+        ended = exportctl.run("list", "--ndjson")
+        assert (ended.status, rows(ended)) == (0, [])
+
+
+def test_twenty_commands_at_once_share_the_store(exportctl, serve, fast):
+    served = serve(fast)
+    processes = [
+        exportctl.start("run", "fast", *served.options, "-o", f"{number}.zip", "--ndjson", "--progress", "none")
+        for number in range(12)
+    ] + [exportctl.start("list", "--ndjson") for _ in range(8)]
+    for process in processes:
+        stdout, stderr = process.communicate()
+        assert process.returncode == 0, stderr.decode()
+        assert b'"code":"state"' not in stdout
+    assert len(rows(exportctl.run("list", "--ndjson"))) == 12
+
+
+def test_a_download_that_was_interrupted_goes_on_where_it_stopped(exportctl, serve, slow):
+    served = serve(slow)
+    job = started(exportctl, served, "slow")
+    exportctl.run("follow", job, *served.options)
+    with exportctl.start(
+        "download", job, *served.options, "-o", "x.zip", "--limit-rate", "5M", "--ndjson", "--progress", "none"
+    ) as fetching:
+        until(lambda: (orjson.loads(fetching.stdout.readline()).get("bytes") or 0) > 1_000_000, "a megabyte")
+        fetching.send_signal(signal.SIGINT)
+        rest, stderr = fetching.communicate()
+    assert fetching.returncode == -signal.SIGINT
+    assert b"exportctl download" in stderr
+    assert orjson.loads(rest.splitlines()[-1])["outcome"] == "detached"
+    ended = exportctl.run("resume", *served.options, "--ndjson")
+    assert ended.status == 0, ended.stderr
+    assert ended.result["stats"]["resumedFrom"] > 1_000_000
+    assert ended.result["verified"] is True
