@@ -103,6 +103,7 @@ class Server1:
     pace: float = 0.0
     titles: dict = field(default_factory=dict)
     loses_answers: bool = False
+    loses_starts: bool = False
     is_signed_in: bool = True
     takes_sockets: bool = True
     is_busy: bool = False
@@ -160,6 +161,8 @@ class Server1:
         if self.is_busy:
             words = "Rate limit exceeded: you already have an export in progress."
             return JSONResponse({"success": False, "error": words, "code": "RATE_LIMIT_EXCEEDED"}, 429)
+        if self.loses_starts:
+            return Response(b"{", headers={"Content-Length": "100"}, media_type="application/json")
         export = self.waiting.pop(0)
         job = Job1(export=export, options=body["options"], name=body.get("projectName"))
         self.jobs[export.job_id] = job

@@ -246,11 +246,9 @@ def test_15_a_start_whose_answer_was_lost_is_found_and_not_sent_again(exportctl,
 
 
 def test_15_a_start_that_is_nowhere_is_seven(exportctl):
-    with serving(Server1([export("answer")], loses_answers=True)) as server:
-        process = exportctl.start(*arguments(server))
-        until(lambda: JOB in server.jobs, "the start")
-        server.soon(server.forget)
-        status, lines, _ = ended_of(process)
-    assert status == 7
-    assert lines[-1]["jobId"] is None
+    with serving(Server1([export("answer")], loses_starts=True)) as server:
+        ended = run(exportctl, server)
+    assert ended.status == 7
+    assert ended.result["jobId"] is None
     assert server.count("/export") == 1
+    assert server.count("/history") == 4
