@@ -59,8 +59,6 @@ def routes(site: Site) -> list[Route]:
         )
         with _refusing(site.settings.jobs_per_user):
             record = await site.engine.start(wanted)
-        except ProjectError as error:
-            raise Refusal(422, error.code, error.message, error.hint) from error
         message = "Export job started"
         return answer({"success": True, "jobId": record.id, "message": message, "lastSeq": record.last_seq})
 
@@ -97,6 +95,8 @@ def _refusing(jobs_per_user: int) -> Iterator[None]:
     """Say why no job was made."""
     try:
         yield
+    except ProjectError as error:
+        raise Refusal(422, error.code, error.message, error.hint) from error
     except TooManyJobsError as error:
         message = f"You have {jobs_per_user} unfinished exports already"
         hint = "Wait for one to finish, or cancel one"
