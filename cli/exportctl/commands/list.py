@@ -21,7 +21,7 @@ def command(
     Examples:
       exportctl list
 
-      exportctl list nuclei --ndjson | jq -r 'select(.event == "job") | [.jobId, .status] | @tsv'
+      exportctl list nuclei --ndjson | jq 'select(.event == "job").status'
     """
     from exportctl.commands.body.list import list_jobs  # noqa: PLC0415 - the body is heavy, the declaration is not
 
