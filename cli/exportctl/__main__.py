@@ -17,6 +17,12 @@ def main() -> int:
     status = answer(arguments)
     if status is not None:
         return status
+    import signal  # noqa: PLC0415 - as said
+
+    # Until a command looks for signals itself Ctrl-C ends it by the signal: an exception would be a traceback, or be
+    # lost where the interpreter ignores it, in the middle of an import. What is ignored (nohup) stays ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from exportctl.commands.app import run  # noqa: PLC0415 - as said
 
     return run(arguments)
