@@ -112,7 +112,7 @@ def _renewing(people: People) -> Route:
     async def refresh(request: Request) -> JSONResponse:
         people.asked["refresh"] += 1
         if people.refresh_answer is not None:
-            return JSONResponse(people.refresh_answer[1], people.refresh_answer[0])
+            return JSONResponse(people.refresh_answer[1], people.refresh_answer[0], {"Location": "https://x.example/"})
         token = request.cookies.get("refresh_token")
         if not token:
             return _refused("Chybí refresh token")

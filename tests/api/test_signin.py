@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from dataclasses import replace
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from exportctl.client import authority
 from exportctl.client.api import Api
 from exportctl.client.authority import Credentials
+from exportctl.client.follow import Follower
 from exportctl.client.http import Server, open_client
 from exportctl.client.jar import Jar
 from exportctl.client.signin import SignIn, cookie_jar, kept_session
@@ -228,8 +230,9 @@ async def test_a_socket_that_is_refused_is_renewed_once(people, path):
         with pytest.raises(NotAllowed):
             async with open_socket(command.http, command.server):
                 pass
-        assert not await command.signin.renew()
-    assert people.rotations == 1
+        with pytest.raises(NotAllowed, match="has ended") as caught:
+            await command.signin.renew()
+    assert (people.rotations, caught.value.hint) == (1, "exportctl login")
 
 
 async def test_a_socket_refused_for_an_old_session_is_tried_with_the_new_one_without_another_renewal(people, path):
@@ -311,3 +314,57 @@ async def test_every_refusal_of_a_sign_in_has_its_words_and_no_password(people, 
             await authority.sign_in(command.http, people.url, ANA, remember=False)
     assert PASSWORD not in f"{caught.value} {getattr(caught.value, 'hint', '')} {ANA}"
     assert hint is None or hint in caught.value.hint
+
+
+async def test_a_follower_whose_session_ends_for_good_ends_with_the_words_to_sign_in(people, path):
+    people.end_everything()
+    told = []
+    async with Command(people, path) as command:
+        follower = Follower(
+            api=command.api,
+            tell=told.append,
+            sleep=asyncio.sleep,
+            jitter=lambda: 0.0,
+            monotonic=time.monotonic,
+            transport="socket",
+        )
+        async with follower:
+            with pytest.raises(NotAllowed, match="has ended") as caught:
+                await follower.connected()
+    assert caught.value.hint == "exportctl login"
+
+
+async def test_a_follower_whose_session_ended_connects_with_a_renewed_one(people, path):
+    people.end_access()
+    async with Command(people, path) as command:
+        follower = Follower(
+            api=command.api,
+            tell=lambda _line: None,
+            sleep=asyncio.sleep,
+            jitter=lambda: 0.0,
+            monotonic=time.monotonic,
+            transport="socket",
+        )
+        async with follower:
+            await follower.connected()
+            await until(lambda: people.asked["socket connected"])
+    assert (people.asked["socket"], people.rotations) == (2, 1)
+
+
+async def test_a_server_that_is_away_at_a_renewal_for_a_socket_is_status_7_and_not_the_end(people, path):
+    async with Command(people, path) as command:
+        await command.profile()
+        people.refresh_answer = (502, {})
+        with pytest.raises(Unreachable):
+            await command.signin.renew()
+        people.refresh_answer = None
+        assert await command.signin.renew()
+
+
+@pytest.mark.parametrize("status", [301, 308])
+async def test_a_redirected_renewal_does_not_end_the_session(people, path, status):
+    people.end_access()
+    people.refresh_answer = (status, {})
+    async with Command(people, path) as command:
+        with pytest.raises(Unreachable):
+            await command.api.ask("GET", PROFILE, what="the profile", attempts=1)

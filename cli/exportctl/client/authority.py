@@ -54,7 +54,8 @@ async def sign_in(http: httpx.AsyncClient, url: str, credentials: Credentials, *
 async def refresh(http: httpx.AsyncClient) -> bool:
     """Renew the session by its refresh token; False where the server takes it no more. Raises `NotNowError`."""
     response = await _post(http, "/api/auth/refresh")
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
+    is_passing = response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error
+    if is_passing or response.has_redirect_location:
         raise NotNowError(f"the server could not renew the session ({response.status_code})")
     return response.is_success and _has_access(http)
 

@@ -157,13 +157,12 @@ class Follower:
                 reason = str(lost)
             except NotAllowed as refusal:
                 try:
-                    was_renewed = not was_renewed and await self.api.renewed(seen)
+                    was_renewed = await self._overcome(refusal, seen, was_renewed=was_renewed)
                 except ExportctlError as error:
                     reason = error.message  # whether it can be renewed is to be seen
                 else:
                     if was_renewed:
                         continue
-                    self._give_up(refusal)
                     return
             if self._desk.socket is not None:
                 up_at = self.monotonic()
@@ -174,6 +173,19 @@ class Follower:
             self._lost(reason, attempt, delay, down_for=self.monotonic() - up_at)
             await sleep_or(self.sleep, delay, self._awake)
             self._awake.clear()
+
+    async def _overcome(self, refusal: NotAllowed, seen: int, *, was_renewed: bool) -> bool:
+        """Renew the sign-in that the server refused, once; False: there is none any more, and the following has ended.
+
+        Raises what keeps it from being known.
+        """
+        try:
+            if not was_renewed and await self.api.renewed(seen):
+                return True
+        except NotAllowed as over:
+            refusal = over
+        self._give_up(refusal)
+        return False
 
     def _give_up(self, refusal: NotAllowed) -> None:
         self._refused = refusal

@@ -17,11 +17,11 @@ from typing import Final, TypeAlias
 
 import httpx
 
-from exportctl.client import authority
+from exportctl.client import authority, failures
 from exportctl.client.authority import ACCESS, REFRESH, Credentials, NotNowError
 from exportctl.client.http import is_loopback
 from exportctl.client.jar import Jar, Kept, LockHeldError
-from exportctl.model.errors import CannotWrite, ExportctlError, NotAllowed
+from exportctl.model.errors import CannotWrite, NotAllowed
 
 SENT_AT_MOST: Final = 3
 """As it is; with a session that another command has brought; with one renewed for it."""
@@ -73,14 +73,13 @@ class SignIn(httpx.Auth):
     async def renew(self) -> bool:
         """Bring another session than the one that the last handshake carried, which the server refused.
 
-        False: there is none to be had, and the refusal stands.
+        Raises `NotAllowed` with the words to sign in where there is none to be had, `Unreachable` where the server is
+        away.
         """
         try:
             await self._renewed(self._offered or self._mark())
-        except ExportctlError:
-            return False
-        except httpx.HTTPError:
-            return True  # the server is away: whoever tries again finds out when it is back
+        except httpx.HTTPError as error:
+            raise failures.from_transport(error, self.url) from error
         return True
 
     async def close(self) -> None:
