@@ -29,19 +29,15 @@ def text(source: Object, key: str) -> str | None:
 def integer(source: Object, key: str) -> int | None:
     """Return the whole, not negative number at `key`."""
     value = source.get(key)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST:
-        return value
-    return None
+    return value if type(value) is int and 0 <= value <= MOST else None  # a bool is no number here
 
 
 def number(source: Object, key: str) -> float | None:
     """Return the finite number at `key`."""
     value = source.get(key)
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return float(value) if -MOST <= value <= MOST else None
-    return value if isinstance(value, float) and math.isfinite(value) else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return float(value) if type(value) is int and -MOST <= value <= MOST else None  # a bool is no number here
 
 
 def percent(source: Object, key: str) -> float | None:
