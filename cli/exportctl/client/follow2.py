@@ -12,7 +12,7 @@ from exportctl.client.calls import Calls
 from exportctl.client.desk import AT_ONCE, OUTAGE_SECONDS, Desk
 from exportctl.client.socket import Socket, SocketLost
 from exportctl.client.watch import Watch
-from exportctl.model.errors import Busy, ExportctlError
+from exportctl.model.errors import Busy, ExportctlError, Unreachable
 from exportctl.model.job import reduce
 from exportctl.model.lines import Log, Source
 from exportctl.protocol.dialects import dialect2, reading
@@ -28,6 +28,7 @@ class LogDialogue:
     desk: Desk
     _calls: Calls = field(init=False, default_factory=Calls)
     _polled: set[str] = field(init=False, default_factory=set)
+    _has_news: bool = field(init=False, default=False)
 
     def attend(self, watch: Watch) -> None:
         """Subscribe, or poll where there is no socket."""
@@ -52,8 +53,10 @@ class LogDialogue:
                 self._start_poller(watch)
 
     def heard(self) -> None:
-        """Note that something came: the silence is over."""
-        self._calls.heard()
+        """Note that something came. Only what told something new ends a silence: others' events can be endless."""
+        if self._has_news:
+            self._has_news = False
+            self._calls.heard()
 
     def take(self, name: str, data: Value) -> None:
         """Let an event of the socket through to its job."""
@@ -128,6 +131,7 @@ class LogDialogue:
             source = Source.REPLAY
         for due in watch.sequencer.offer(event):
             watch.events += 1
+            self._has_news = True
             self.desk.reduce(watch, due, source)
         self._fill(watch)
 
@@ -189,10 +193,11 @@ class LogDialogue:
             await self._read_log(watch, wait=0, source=Source.POLL, attempts=1)
 
     async def _read_log(self, watch: Watch, *, wait: int, source: Source, attempts: int) -> None:
+        cursor = watch.sequencer.cursor
         page = await self.desk.api.events(
             watch.project_id,
             watch.job.job_id,
-            after=watch.sequencer.cursor,
+            after=cursor,
             log=watch.log,
             wait=wait,
             attempts=attempts,
@@ -201,8 +206,16 @@ class LogDialogue:
         self._note_log(watch, page.log, gap=page.gap)
         for event in page.events:
             self._take(event, source)
-        if watch.is_over(page.status, page.last_seq):
+        if watch.is_over(page.status, page.last_seq) and watch.sequencer.cursor:
             await self._settle(watch, attempts=attempts)
+        if watch.is_without_end(page.status, cursor):
+            watch.fail(
+                Unreachable(
+                    f"the server says that job {watch.job.job_id} is {page.status}, and its log does not hold the end",
+                    hint=f"exportctl status {watch.project_id}/{watch.job.job_id}",
+                    code="NO_END",
+                )
+            )
 
     async def _settle(self, watch: Watch, *, attempts: int) -> None:
         """Take the end of a job that lies before the cursor (`follow --after`): known, and not told again."""

@@ -10,6 +10,8 @@ from exportctl.model.job import Job
 from exportctl.protocol.events import Data
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+_FRUITLESS: Final = 3
+"""Readings of an ended job's log, some seconds apart, that may bring nothing: a log may lag behind the status."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -24,6 +26,7 @@ class Watch:
     log: str | None = None
     events: int = 0
     replay_until: int = 0
+    fruitless: int = 0
     is_subscribing: bool = False
     poller: asyncio.Task[None] | None = None
     filler: asyncio.Task[None] | None = None
@@ -35,5 +38,11 @@ class Watch:
             self.ended.exception()  # looked at: where nobody waits, the error is not lost, the command ended before it
 
     def is_over(self, status: str | None, last_seq: int) -> bool:
-        """Whether the job has ended by the server's `status`, and its end lies before the cursor, untold."""
-        return status in _ENDED and 0 < last_seq <= self.sequencer.cursor and not self.ended.done()
+        """Whether the job has ended by the server's `status`, and no event is to come that would tell it."""
+        return status in _ENDED and last_seq <= self.sequencer.cursor and not self.ended.done()
+
+    def is_without_end(self, status: str, cursor: int) -> bool:
+        """Note one reading of the log, from `cursor`; whether the job has ended and its log keeps holding no end."""
+        is_fruitless = status in _ENDED and self.sequencer.cursor == cursor and not self.ended.done()
+        self.fruitless = self.fruitless + 1 if is_fruitless else 0
+        return self.fruitless >= _FRUITLESS
