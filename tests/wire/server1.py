@@ -115,6 +115,8 @@ class Server1:
     jobs: dict = field(default_factory=dict)
     open: list = field(default_factory=list)
     opened: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
 
     def __post_init__(self):
         for export in self.exports:
@@ -135,13 +137,23 @@ class Server1:
         )
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] == "http":
-            self.asked.append(f"{scope['method']} {scope['path']}")
-            if not self.is_signed_in:
-                error = {"success": False, "error": "Token vypršel", "code": "UNAUTHORIZED"}
-                await JSONResponse(error, 401)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await self.answer(scope, receive, send)
+        finally:
+            self.at_once -= 1
+
+    async def answer(self, scope, receive, send):
+        self.asked.append(f"{scope['method']} {scope['path']}")
+        if self.is_signed_in:
+            await self.app(scope, receive, send)
+        else:
+            error = {"success": False, "error": "Token vypršel", "code": "UNAUTHORIZED"}
+            await JSONResponse(error, 401)(scope, receive, send)
 
     def count(self, ending):
         return sum(one.endswith(ending) for one in self.asked)
@@ -253,7 +265,7 @@ class Server1:
 
     async def close(self):
         await self.drop_sockets()
-        playing = [job.playing for job in self.jobs.values()]
+        playing = [job.playing for job in self.jobs.values() if job.playing is not None]
         for task in playing:
             task.cancel()
         await asyncio.gather(*playing, return_exceptions=True)

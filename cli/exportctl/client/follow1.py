@@ -187,6 +187,7 @@ class StatusDialogue:
             case.look.clear()
             if case.is_over() or (self.desk.socket is None and self.desk.transport == "socket"):
                 continue
+            had_heard = case.story.heard is not None
             try:
                 async with self.desk.gate:
                     seen = await self.desk.api.status(case.watch.project_id, case.watch.job.job_id, attempts=1)
@@ -195,7 +196,7 @@ class StatusDialogue:
             else:
                 self.desk.polls += 1
                 case.failing_since, case.missing, case.rest = None, 0, None
-                await self._judge(case, seen)
+                await self._judge(case, seen, may_doubt=had_heard)
         case.may_cancel.set()
 
     def _pause(self, case: _Case) -> float:
@@ -231,8 +232,8 @@ class StatusDialogue:
         if self.desk.socket is None and now - case.failing_since > OUTAGE_SECONDS:
             case.watch.fail(error)
 
-    async def _judge(self, case: _Case, seen: JobStatus) -> None:
-        """Take what REST says of the job."""
+    async def _judge(self, case: _Case, seen: JobStatus, *, may_doubt: bool) -> None:
+        """Take what REST says of the job; an answer to an older question casts no doubt on an end."""
         if case.is_over():
             return
         if case.is_new_way:
@@ -241,7 +242,7 @@ class StatusDialogue:
         self._learn(case, seen)
         heard, confirmed = case.story.heard, ends.end_of(seen)
         end = judge(heard, confirmed)
-        if end is None and heard is not None:
+        if end is None and heard is not None and may_doubt:
             case.doubts += 1
             if case.doubts >= CONFIRM_TRIES:
                 self._doubt(case, seen)
@@ -282,7 +283,8 @@ class StatusDialogue:
     async def _measure(self, case: _Case) -> ArchiveFacts:
         """Ask for the archive's size; one that is gone (14), or nobody can tell of now, has none."""
         try:
-            return await self.desk.api.measure(case.watch.project_id, case.watch.job.job_id)
+            async with self.desk.gate:
+                return await self.desk.api.measure(case.watch.project_id, case.watch.job.job_id)
         except NotAllowed:
             raise
         except ExportctlError:
