@@ -31,9 +31,15 @@ async def main(url, *, has_lines):
     async def completed(_data):
         done.set()
 
+    @client.on("disconnect")
+    async def gone(*_reason):
+        done.set()
+
     await client.connect(url, transports=["websocket"])
     await client.call("export:subscribe", {"jobId": sys.argv[3], "after": 0})
     await done.wait()
+    if not client.connected:
+        sys.exit("python-socketio's client lost the connection")
     await client.disconnect()
 
 

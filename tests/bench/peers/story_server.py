@@ -95,12 +95,16 @@ class Story:
                 await asyncio.sleep(1 / cls.per_second)
         else:
             for block in cls.blocks:
+                if to.disconnected:
+                    return
                 to.transport.write(block)
                 await to.writable.wait()
         to.transport.write(completed(cls.count + 1))
 
 
-sio = socketio.AsyncServer(async_mode="asgi")
+# Pings every 5 s: python-socketio's client gives up when it had nothing to send for 30 s, and under such a story the
+# ping of the 25th reaches it too late.
+sio = socketio.AsyncServer(async_mode="asgi", ping_interval=5)
 tasks = set()
 
 
