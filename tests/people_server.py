@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+INNER_TOKEN = "token-behind-the-gate"
 EMAIL, PASSWORD = "ana@example.com", "tajné heslo č. 1"
 
 
@@ -224,23 +225,66 @@ def _application(people: People) -> socketio.ASGIApp:
 
 
 @contextlib.contextmanager
-def serving(**knobs):
-    """Run the server in a thread of its own."""
+def serving(inner=None, **knobs):
+    """Run the server in a thread of its own.
+
+    `inner`: a context manager of an ASGI application for all but `/api/auth`, which takes `INNER_TOKEN`.
+    """
     people = People(**knobs)
-    config = uvicorn.Config(_application(people), port=0, log_level="critical", ws="websockets-sansio", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    started, end, loop_of = threading.Event(), asyncio.Event(), []
+    thread = threading.Thread(target=asyncio.run, args=[_serve(people, inner, started, end, loop_of)], daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.005)
-    people.port = server.servers[0].sockets[0].getsockname()[1]
+    assert started.wait(30), "the server did not start"
     try:
         yield people
     finally:
         if people.hold_refresh is not None:
             people.hold_refresh.set()
-        server.should_exit = True
-        server.force_exit = True
+        loop_of[0].call_soon_threadsafe(end.set)
         thread.join(30)
+        assert not thread.is_alive()
+
+
+async def _serve(people: People, inner, started: threading.Event, end: asyncio.Event, loop_of: list) -> None:
+    loop_of.append(asyncio.get_running_loop())
+    async with contextlib.AsyncExitStack() as stack:
+        application = _application(people)
+        if inner is not None:
+            application = _gate(people, application, await stack.enter_async_context(inner))
+        config = uvicorn.Config(
+            application,
+            port=0,
+            log_level="critical",
+            ws="websockets-sansio",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
+            await asyncio.sleep(0.005)
+        people.port = server.servers[0].sockets[0].getsockname()[1]
+        started.set()
+        await end.wait()
+        server.should_exit = server.force_exit = True
+        await serving
+
+
+def _gate(people: People, signing, inner):
+    """Let those through who are signed in, as the one user of the server behind."""
+
+    async def application(scope, receive, send) -> None:
+        if scope["path"].startswith("/api/auth/"):
+            await signing(scope, receive, send)
+            return
+        headers = [(name, value) for name, value in scope["headers"] if name not in {b"cookie", b"authorization"}]
+        refusal = people.refusal(Request({**scope, "type": "http"}).cookies.get("access_token"))
+        people.asked[f"{scope['type']} {'refused' if refusal else 'let in'}"] += 1
+        if refusal is None:
+            headers.append((b"authorization", f"Bearer {INNER_TOKEN}".encode()))
+        elif scope["type"] == "http":
+            await _refused(refusal)(scope, receive, send)
+            return
+        await inner({**scope, "headers": headers}, receive, send)
+
+    return application
