@@ -185,6 +185,12 @@ def test_the_environments_words_keep_nothing(exportctl, people):
     assert not jar_of(exportctl).exists()
 
 
+def test_half_of_the_environments_words_is_told_as_that(exportctl, people):
+    exportctl.environment = {"EXPORTCTL_SERVER": people.url, "EXPORTCTL_EMAIL": EMAIL, "EXPORTCTL_PASSWORD": ""}
+    ended = exportctl.run("whoami")
+    assert (ended.status, "EXPORTCTL_PASSWORD is not" in ended.stderr) == (4, True)
+
+
 def test_keeping_nothing_and_keeping_a_session_is_a_contradiction(exportctl, people):
     exportctl.environment = {"EXPORTCTL_SERVER": people.url, "EXPORTCTL_STATE": "off"}
     assert log_in(exportctl).status == 2
@@ -360,3 +366,15 @@ def test_a_signal_at_the_prompt_ends_the_command_and_gives_the_terminal_back(exp
     assert terminal.is_echoing()
     assert terminal.end() == -number
     assert b"Traceback" not in terminal.shown
+
+
+def test_whoever_holds_a_token_of_a_server_without_people_is_signed_in_by_no_name(exportctl, serve):
+    (exportctl.folder / "pictures").mkdir()
+    served = serve("pictures")
+    assert exportctl.run("whoami", *served.options).stdout == b"a user whose name the server does not tell\n"
+    assert exportctl.run("whoami", "--server", served.url, "--token", "wrong").status == 4
+    listed = exportctl.run("projects", *served.options, "--ndjson")
+    assert [line["title"] for line in listed.lines if line["event"] == "project"] == ["pictures"]
+    assert exportctl.run("formats", *served.options).stdout.startswith(b"OPTION")
+    ended = piped(exportctl, PASSWORD, "login", "--server", served.url, "--email", EMAIL, "--password-stdin")
+    assert (ended.status, "knows no sign-in" in ended.stderr) == (4, True)

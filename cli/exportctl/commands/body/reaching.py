@@ -1,5 +1,6 @@
 """Open the way to a command's server: the configured one, or the embedded one on this machine."""
 
+import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -57,13 +58,17 @@ def sign_in_of(session: Session, settings: Settings, http: httpx.AsyncClient) ->
         url=settings.server,
         jar=None if path is None else Jar(path=path, url=settings.server),
         credentials=settings.credentials,
-        hint=login_command(settings),
+        hint=_sign_in_hint(settings),
         tell=tell,
     )
 
 
-def login_command(settings: Settings) -> str:
-    """Return the command that signs in to the configured server."""
+def _sign_in_hint(settings: Settings) -> str:
+    """Return how to sign in: the command, unless the environment wants to and lacks one of its two words."""
+    halves = {name: bool(os.environ.get(name, "").strip()) for name in ("EXPORTCTL_EMAIL", "EXPORTCTL_PASSWORD")}
+    if any(halves.values()) and not all(halves.values()):
+        there, missing = sorted(halves, key=halves.__getitem__, reverse=True)
+        return f"{there} is set, {missing} is not: set both"
     profile = "" if settings.profile == "default" else f" --profile {shlex.quote(settings.profile)}"
     return f"exportctl login --server {shlex.quote(settings.server or 'URL')}{profile}"
 
