@@ -4,7 +4,9 @@ While the socket is down each job is followed by long poll from its cursor; when
 behind a gap waits until the log was asked for what is missing.
 """
 
+import asyncio
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from exportctl.client import failures
 from exportctl.client.api import LONG_POLL_SECONDS
@@ -19,6 +21,9 @@ from exportctl.protocol.dialects import dialect2, reading
 from exportctl.protocol.events import AnyEvent, Cancelled, Completed, Failed, Heartbeat, StatusSync
 from exportctl.protocol.happenings import AckReceived
 from exportctl.protocol.jsontext import Value
+
+MUTE_SECONDS: Final = 15.0
+"""Silence about a running job after which its log is asked: three heartbeats were due (`WIRE.md`, Events)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class LogDialogue:
                 watch.poller.cancel()
                 watch.poller = None
             self.desk.run(self._subscribe(watch, socket))
+        self.desk.run(self._mind(socket))
 
     def down(self, reason: str) -> None:
         """End what waits for the socket's answers, and go on by long poll where that is allowed."""
@@ -119,6 +125,7 @@ class LogDialogue:
         watch = self.desk.watches.get(event.job_id)
         if watch is None or watch.ended.done():
             return
+        watch.heard += 1
         if isinstance(event, Heartbeat):
             watch.sequencer.hear(event.last_seq)
             self._fill(watch)
@@ -152,6 +159,28 @@ class LogDialogue:
             if not failures.is_passing(error):
                 watch.fail(error)
             # Else the heartbeat, the next event or the poller that replaces the socket asks again.
+        finally:
+            watch.filler = None
+
+    async def _mind(self, socket: Socket) -> None:
+        """Ask the logs of jobs about which this socket is mute, though it is up: neither events nor heartbeats come."""
+        while True:
+            before = {job_id: watch.heard for job_id, watch in self.desk.watches.items()}
+            await asyncio.sleep(MUTE_SECONDS)
+            if self.desk.socket is not socket:
+                return
+            for job_id, watch in self.desk.watches.items():
+                is_asked = watch.is_subscribing or watch.poller is not None or watch.filler is not None
+                if before.get(job_id) == watch.heard and not is_asked and not watch.ended.done():
+                    watch.filler = self.desk.run(self._look(watch))
+
+    async def _look(self, watch: Watch) -> None:
+        try:
+            async with self.desk.gate:
+                await self._read_log(watch, wait=0, source=Source.POLL, attempts=1)
+        except ExportctlError as error:
+            if not (failures.is_passing(error) or isinstance(error, Busy)):
+                watch.fail(error)
         finally:
             watch.filler = None
 

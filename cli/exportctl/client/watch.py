@@ -27,6 +27,7 @@ class Watch:
     events: int = 0
     replay_until: int = 0
     fruitless: int = 0
+    heard: int = 0
     is_subscribing: bool = False
     poller: asyncio.Task[None] | None = None
     filler: asyncio.Task[None] | None = None
