@@ -358,6 +358,24 @@ def test_an_empty_polling_body_tells_nothing():
     assert list(connected().receive_payload("")) == []
 
 
+def test_frames_that_came_at_once_tell_what_they_tell_one_by_one():
+    frames = [OPEN, "2", CONNECT, '42["a",1]', ATTACHED, b"bytes", '42["c"]', "41", '42["d"]']
+    one_by_one, at_once = Connection(), Connection()
+    assert [*at_once.receive_frames(frames)] == [fact for frame in frames for fact in give(one_by_one, frame)]
+    assert at_once.data_to_send() == one_by_one.data_to_send()
+    assert at_once.state is one_by_one.state
+
+
+def test_what_came_before_a_malformed_frame_is_told_and_nothing_behind_it():
+    connection, told = connected(), []
+    with pytest.raises(MalformedPacketError):
+        told.extend(connection.receive_frames(['42["a"]', "42[}", '42["b"]']))
+    assert told == [EventReceived(name="a", args=())]
+    assert [*connection.receive_frames(['42["c"]'])] == [Ignored(reason="a frame behind the close")]
+    assert connection.state is State.CLOSED
+    assert connection.data_to_send()[-1] == "1"
+
+
 def test_what_came_before_a_malformed_packet_of_a_polling_body_is_told():
     connection = connected()
     told = []

@@ -101,14 +101,12 @@ class Socket:
             self._end = lost
 
     def _hear(self, messages: list[Message]) -> None:
-        machine, told = self.machine, self._told
-        for message in messages:
-            happenings = machine.receive_text(message) if isinstance(message, str) else machine.receive_bytes(message)
-            for happening in happenings:
-                if isinstance(happening, EventReceived | AckReceived):
-                    told.append(happening)
-                else:
-                    self._note(happening)
+        told = self._told
+        for happening in self.machine.receive_frames(messages):
+            if isinstance(happening, EventReceived | AckReceived):
+                told.append(happening)
+            else:
+                self._note(happening)
 
     def _note(self, happening: Happening) -> None:
         match happening:

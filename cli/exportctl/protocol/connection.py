@@ -1,9 +1,10 @@
 """The client's side of one connection, Engine.IO 4 and Socket.IO 5 together, without the transport.
 
-Whoever owns the transport drives it: every frame that came goes into `receive_text`, `receive_bytes` or, for a polling
-body, `receive_payload`, and the end of the transport into `receive_eof`; each tells what happened. After every call, in
-either direction, what `data_to_send` (WebSocket) or `payloads_to_send` (polling) returns is put on the transport: pongs
-and the request to connect are in there too. One Connection serves one transport; every attempt makes a new one.
+Whoever owns the transport drives it: every frame that came goes into `receive_text` or `receive_bytes`, those that came
+at once into `receive_frames`, a polling body into `receive_payload`, and the end of the transport into `receive_eof`;
+each tells what happened. After every call, in either direction, what `data_to_send` (WebSocket) or `payloads_to_send`
+(polling) returns is put on the transport: pongs and the request to connect are in there too. One Connection serves one
+transport; every attempt makes a new one.
 
 Rules:
 
@@ -17,7 +18,7 @@ The specifications are https://github.com/socketio/engine.io-protocol (EIO) and 
 (SIO); where they are silent, the comment names whose example is followed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never, overload
 
@@ -109,6 +110,23 @@ class Connection:
         """Take one WebSocket binary frame. Raises RemoteProtocolError."""
         try:
             return self._receive(bytes(frame))  # no copy, unless the transport hands out its own buffer
+        except RemoteProtocolError:
+            self._end()
+            raise
+
+    def receive_frames(self, frames: Iterable[str | bytes]) -> Iterator[Happening]:
+        """Take WebSocket frames, as many as came at once: **iterate to the end**.
+
+        What came before a frame that raises RemoteProtocolError has been told by then, and nothing behind it will be.
+        """
+        most = self._limits.frame
+        try:
+            for frame in frames:
+                if self._is_plain and isinstance(frame, str) and frame.startswith("42[") and len(frame) <= most:
+                    name, args = socketio.read_event(frame[2:])
+                    yield EventReceived(name=name, args=args)
+                else:
+                    yield from self._receive(frame)
         except RemoteProtocolError:
             self._end()
             raise
