@@ -9,6 +9,11 @@ from exportctl.startup.answers import SCRIPTS
 from exportctl.startup.completing import complete, table
 
 
+@pytest.fixture(autouse=True)
+def _knows_no_jobs(monkeypatch):
+    monkeypatch.setenv("EXPORTCTL_STATE", "off")
+
+
 def offered(*words, shell="fish"):
     added, *lines = complete(shell, list(words)).splitlines()
     return added, [line.partition("\t")[0] for line in lines]

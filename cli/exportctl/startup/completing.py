@@ -6,7 +6,8 @@ what was typed; bash, which does not, gets only those.
 
 A table has a line for each command, option and argument: names (by blanks), kind, choices (by blanks), `many` where it
 may be given again, meaning. Kinds: `command`, `flag`, `choice`, `list` (choices joined by commas), `file`, `folder`,
-`target` (a folder or the word sample), `job`, `project`, and `value`, of which nothing is known.
+`target` (a folder or the word sample), `job` and `project` (those that this machine knows), and `value`, of which
+nothing is known.
 """
 
 from exportctl.startup.answers import read
@@ -67,6 +68,9 @@ def _at_cursor(before: list[str], current: str) -> tuple[str, list[tuple[str, st
     options = {name: row for row in rows if row.is_option for name in row.names}
     arguments = [row for row in rows if not row.is_option and row.kind != "command"]
     used, taken, waiting, is_literal = _walk(before[1:], options)
+    if any("--no-state" in row.names for row in used):
+        for each in rows:
+            each.kind = "value" if each.kind in {"job", "project"} else each.kind  # nothing is to be read
     if waiting is not None:
         return _values(waiting, current)
     if current.startswith("--") and "=" in current and not is_literal:
@@ -131,6 +135,10 @@ def _values(row: Row, current: str) -> tuple[str, list[tuple[str, str]]]:
         head, comma, _ = current.rpartition(",")
         given = head.split(",") if comma else []
         words = [f"{head}{comma}{word}" for word in words if word not in given and not (given and word == "none")]
+    if row.kind in {"job", "project"}:
+        from exportctl.startup.knowing import known_jobs, known_projects  # noqa: PLC0415 - only where it is asked for
+
+        return "none", known_jobs(current) if row.kind == "job" else known_projects()
     return _ADDED.get(row.kind, "none"), [(word, "") for word in words]
 
 
