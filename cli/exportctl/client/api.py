@@ -22,6 +22,8 @@ from exportctl.protocol.dialects.reading import Object
 from exportctl.protocol.events import AnyEvent, StageProgress
 
 _FILE_NAME: Final = re.compile(r'filename="([^"/\\\x00-\x1f]+)"')
+_MOST_PAGES: Final = 1000
+"""Of projects: where a server has pages without end, looking for one must come to an end."""
 LONG_POLL_SECONDS: Final = 25
 """Below the 30 s after which servers answer empty and the 60 s of usual proxies."""
 
@@ -113,7 +115,7 @@ class Api(Asker):
                 if reading.text(row, "id"):
                     yield _project(row)
             pages = reading.integer(reading.mapping(answer, "pagination") or {}, "totalPages")
-            if not rows or pages is None or page >= pages:
+            if not rows or pages is None or page >= min(pages, _MOST_PAGES):
                 return
             page += 1
 
