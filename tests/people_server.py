@@ -100,7 +100,7 @@ def _refusal_of(body: dict) -> JSONResponse | None:
         return JSONResponse(
             {"success": False, "error": "Validation error", "code": "VALIDATION_ERROR", "details": details}, 400
         )
-    is_right = (body["email"], body.get("password")) == (EMAIL, PASSWORD)
+    is_right = (body["email"].lower(), body.get("password")) == (EMAIL, PASSWORD)
     return None if is_right else _refused("Neplatné přihlašovací údaje")
 
 

@@ -182,6 +182,28 @@ async def test_email_and_password_sign_in_anew_where_the_kept_session_is_over_an
         await without.profile()
 
 
+async def test_many_commands_with_email_and_password_sign_in_once_where_a_session_is_kept(people, path):
+    people.end_everything()
+    commands = [Command(people, path, replace(ANA, email=EMAIL.upper())) for _ in range(10)]
+    await asyncio.gather(*(command.profile() for command in commands))
+    for command in commands:
+        await command.__aexit__()
+    assert (people.asked["login"], people.reused) == (2, 1)
+
+
+async def test_a_session_whose_cookies_are_all_over_has_ended(people, path):
+    jar = Jar(path=path, url=people.url)
+    kept = await jar.read()
+    for cookie in kept.cookies:
+        cookie.expires = 1
+    async with jar.locked():
+        await jar.write(kept)
+    async with Command(people, path) as command:
+        with pytest.raises(NotAllowed, match="has ended"):
+            await command.profile()
+    assert people.asked["refresh"] == 0
+
+
 async def test_another_persons_kept_session_is_neither_used_nor_replaced(people, path):
     before = path.read_bytes()
     async with Command(people, path, replace(ANA, email="bara@example.com")) as command:

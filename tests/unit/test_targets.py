@@ -43,6 +43,11 @@ class TestServer:
             "NO_SERVER",
         )
 
+    def test_a_command_that_signs_in_names_itself_with_a_server(self):
+        with pytest.raises(Usage, match="login needs a server") as caught:
+            server_settings(Connection(), "login")
+        assert caught.value.hint == "exportctl login --server https://export.example.org"
+
     def test_another_profile_is_another_server(self, configured):
         configured('[lab]\nserver = "https://lab.example"\n')
         assert settings_of(Connection(profile="lab")).server == "https://lab.example"

@@ -169,7 +169,7 @@ class SignIn(httpx.Auth):
         if self.credentials is not None:
             self.email = await authority.sign_in(self.http, self.url, self.credentials, remember=self._is_kept)
             return
-        if refused == (None, None):
+        if refused == (None, None) and not self._is_kept:
             raise NotAllowed(f"not signed in on {self.url}", hint=self.hint, code="NOT_SIGNED_IN")
         raise NotAllowed(f"the session on {self.url} has ended", hint=self.hint, code="SESSION_ENDED")
 

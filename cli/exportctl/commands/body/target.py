@@ -14,6 +14,7 @@ from exportctl.model.errors import Usage
 
 SAMPLE: Final = "sample"
 SAMPLE_IMAGES: Final = 24
+_OF_PEOPLE: Final = frozenset({"login", "logout", "whoami"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,9 @@ def server_settings(connection: Connection, command: str, *, may_be_new: bool = 
     if settings.server is None:
         raise Usage(
             f"{command} needs a server: no --server, EXPORTCTL_SERVER or profile names one",
-            hint="exportctl serve FOLDER runs one on this machine",
+            hint=f"exportctl {command} --server https://export.example.org"
+            if command in _OF_PEOPLE
+            else "exportctl serve FOLDER runs one on this machine",
             code="NO_SERVER",
         )
     return settings
