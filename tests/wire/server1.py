@@ -101,10 +101,13 @@ class Server1:
 
     exports: list
     pace: float = 0.0
+    late_by: float = 0.0
     titles: dict = field(default_factory=dict)
     loses_answers: bool = False
     loses_starts: bool = False
     is_signed_in: bool = True
+    refusal: str = "Token vypršel"
+    socket_refusal: str | None = None
     takes_sockets: bool = True
     is_busy: bool = False
     answers_heads: bool = True
@@ -152,7 +155,7 @@ class Server1:
         if self.is_signed_in:
             await self.app(scope, receive, send)
         else:
-            error = {"success": False, "error": "Token vypršel", "code": "UNAUTHORIZED"}
+            error = {"success": False, "error": self.refusal, "code": "UNAUTHORIZED"}
             await JSONResponse(error, 401)(scope, receive, send)
 
     def count(self, ending):
@@ -208,6 +211,7 @@ class Server1:
                     await web_socket.send_text(frame)
 
     async def status(self, request):
+        await asyncio.sleep(self.late_by)
         job = self.jobs.get(request.path_params["job"])
         return self.missing() if job is None else JSONResponse(job.status())
 
@@ -243,8 +247,9 @@ class Server1:
             while True:
                 frame = await web_socket.receive_text()
                 self.asked.append(frame)
-                if frame.startswith("40") and not self.is_signed_in:
-                    await web_socket.send_text('44{"message":"Authentication failed"}')
+                refusal = self.socket_refusal or '44{"message":"Authentication failed"}'
+                if frame.startswith("40") and (self.socket_refusal or not self.is_signed_in):
+                    await web_socket.send_text(refusal)
                 elif frame.startswith("40"):
                     await web_socket.send_text('40{"sid":"b"}')
                     self.open.append(web_socket)

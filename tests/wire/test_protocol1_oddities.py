@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from exportctl.client import calls, follow1, http
 from system.processes import Command, until
 from wire.server1 import HOLD, IS_RECORDED, Export, Server1, serving
 
@@ -223,6 +224,21 @@ def test_12_events_that_were_lost_with_the_socket_are_asked_for(exportctl):
     assert "polling" in {line.get("state") for line in lines}
     end = next(line for line in lines if line["event"] == "export:completed")
     assert end["source"] == "poll"
+
+
+def test_13_an_answer_that_takes_long_is_waited_for(exportctl):
+    with serving(Server1([export("answer", STARTED, step(23), HOLD)], takes_sockets=False, late_by=4.0)) as server:
+        process = exportctl.start(*arguments(server, "--poll-interval", "0.1"))
+        until(lambda: server.count("/status"), "the first look")
+        server.soon(lambda: setattr(server.jobs[JOB], "said", "completed"))
+        status, lines, stderr = ended_of(process)
+    assert status == 0, stderr
+    assert "Unreachable" not in stderr
+    assert lines[-1]["outcome"] == "completed"
+
+
+def test_13_no_time_out_is_shorter_than_the_servers_longest_silence():
+    assert min(http.ANSWER_SECONDS, follow1.ANSWER_SECONDS, calls.ACKNOWLEDGE_SECONDS) >= 15
 
 
 def test_14_a_completed_job_without_its_archive_is_five(exportctl):

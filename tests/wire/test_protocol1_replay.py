@@ -5,13 +5,12 @@ import os
 import pytest
 
 from system.processes import Command
-from wire.server1 import HOLD, IS_RECORDED, Server1, exports_of, serving
+from wire.server1 import HOLD, IS_RECORDED, Server1, exports_of, serving, transcript
 
 pytestmark = pytest.mark.skipif(not IS_RECORDED, reason="no recorded transcripts beside the checkout")
 
-COMPLETED = [("small_export", at) for at in range(5)]
-COMPLETED += [("edge", at) for at in (0, 1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13)]
-COMPLETED += [("busy", at) for at in range(1, 6)] + [("polling_transport", at) for at in (0, 1, 3)]
+COMPLETED = [("small_export", at) for at in (0, 1, 3, 4)] + [("edge", at) for at in (0, 1, 2, 3, 8, 13)]
+COMPLETED += [("busy", 1), ("busy", 2), ("polling_transport", 0), ("polling_transport", 1), ("polling_transport", 3)]
 COMPLETED += [("full_export", 0), ("operation_cancel", 0)]
 PACED = [
     ("small_export", 0),
@@ -165,3 +164,26 @@ def test_a_job_can_be_started_looked_at_followed_and_fetched_by_four_commands(ex
         fetched = exportctl.run("download", name, "-o", "d.zip", *options)
         assert fetched.status == 0, fetched.stderr
     assert (exportctl.folder / "d.zip").read_bytes() == server.body
+
+
+def refusals(scenario):
+    """Every recorded answer that refused a sign-in, and every recorded frame that did."""
+    lines = transcript(scenario)
+    answers = {line["body"]["error"] for line in lines if line.get("status") == 401 and "/auth/" not in line["path"]}
+    frames = {line["frame"] for line in lines if line["dir"] == "ws-recv" and line["frame"].startswith("44")}
+    return sorted(answers), sorted(frames)
+
+
+def test_every_recorded_refusal_of_a_sign_in_is_four(exportctl):
+    answers, frames = refusals("auth")
+    assert answers
+    assert frames
+    for words in answers:
+        with serving(Server1(exports_of("small_export")[:1], is_signed_in=False, refusal=words)) as server:
+            ended = run(exportctl, server)
+        assert ended.status == 4, ended.stderr
+    for frame in frames:
+        with serving(Server1(exports_of("small_export")[:1], socket_refusal=frame)) as server:
+            ended = run(exportctl, server)
+        assert ended.status == 4, ended.stderr
+        assert server.count("/export") == 0

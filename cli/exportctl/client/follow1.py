@@ -66,6 +66,11 @@ class _Case:
     failing_since: float | None = None
     missing: int = 0
 
+    def leave(self) -> None:
+        """Let go whoever waits for the job: it has ended, whoever ended its following."""
+        self.look.set()
+        self.may_cancel.set()
+
     def is_over(self) -> bool:
         """Whether nothing more is told of the job."""
         return self.is_closing or self.watch.ended.done()
@@ -93,6 +98,7 @@ class StatusDialogue:
             self._hear(case, event, Source.SOCKET)
         if case.is_new_way:
             case.look.set()
+        watch.ended.add_done_callback(lambda _: case.leave())
         self.desk.run(self._look_after(case))
 
     def up(self, _socket: Socket) -> None:
@@ -131,6 +137,8 @@ class StatusDialogue:
     async def cancel(self, watch: Watch, reason: str) -> None:
         """Ask by HTTP, when the server can take it (6); by socket where no answer comes."""
         case = self._cases[watch.job.job_id]
+        if not case.may_cancel.is_set():
+            case.look.set()  # it may be further than the events say
         await case.may_cancel.wait()
         await self.desk.sleep(max(0.0, case.since + CANCEL_SECONDS - self.desk.monotonic()))
         if watch.ended.done():
@@ -197,7 +205,6 @@ class StatusDialogue:
                 self.desk.polls += 1
                 case.failing_since, case.missing, case.rest = None, 0, None
                 await self._judge(case, seen, may_doubt=had_heard)
-        case.may_cancel.set()
 
     def _pause(self, case: _Case) -> float:
         if case.rest is not None:
@@ -229,7 +236,8 @@ class StatusDialogue:
             if case.doubts >= CONFIRM_TRIES and not isinstance(heard, Completed):
                 self._close(case, heard, Source.SOCKET)
                 return
-        if self.desk.socket is None and now - case.failing_since > OUTAGE_SECONDS:
+        is_alone = self.desk.socket is None or heard is not None
+        if is_alone and now - case.failing_since > OUTAGE_SECONDS:
             case.watch.fail(error)
 
     async def _judge(self, case: _Case, seen: JobStatus, *, may_doubt: bool) -> None:
