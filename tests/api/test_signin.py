@@ -212,6 +212,28 @@ async def test_another_persons_kept_session_is_neither_used_nor_replaced(people,
     assert path.read_bytes() == before
 
 
+async def test_who_signs_in_as_somebody_else_meanwhile_is_not_signed_out_and_the_command_goes_on(people, path):
+    async with Command(people, path) as command:
+        await command.profile()
+        jar = Jar(path=path, url=people.url)
+        async with jar.locked():
+            await jar.write(replace(await jar.read(), email="bara@example.com", cookies=()))
+        before = path.read_bytes()
+        people.end_access()
+        await command.profile()
+    assert path.read_bytes() == before
+
+
+async def test_a_session_that_is_kept_nowhere_is_renewed_once_for_those_who_still_carried_the_old_one(people):
+    async with Command(people, credentials=ANA) as command:
+        async with open_socket(command.http, command.server):
+            pass
+        people.end_access()
+        await command.profile()
+        assert await command.signin.renew(), "the last handshake carried the old one"
+    assert (people.asked["login"], people.rotations) == (1, 1)
+
+
 async def test_a_session_that_was_ended_by_a_logout_meanwhile_does_not_come_back(people, path):
     async with Command(people, path) as command:
         await command.profile()
