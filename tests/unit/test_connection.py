@@ -174,8 +174,18 @@ def test_a_refusal_is_told_with_its_message_and_data():
 def test_a_ping_is_answered_with_a_pong_until_the_end(maker):
     connection = maker()
     connection.receive_text("2")
+    assert connection.data_to_send() == ["3"]
     connection.receive_text("2probe")
-    assert connection.data_to_send() == ["3", "3"]
+    assert connection.data_to_send() == ["3"]
+
+
+def test_a_flood_of_pings_has_one_answer():
+    connection = connected()
+    connection.data_to_send()
+    assert [*connection.receive_frames(["2"] * 10_000)] == []
+    assert connection.data_to_send() == ["3"]
+    connection.receive_text("2")
+    assert connection.data_to_send() == ["3"]
 
 
 def test_an_event_is_told_with_its_arguments():

@@ -217,8 +217,10 @@ class Connection:
             case engineio.PacketType.MESSAGE:
                 return self._message(packet.data)
             case engineio.PacketType.PING:
-                # EIO "Heartbeat". A payload is not sent back: only an upgrade's probe has one, and that one is ours.
-                self._outbox.append(_PONG)
+                # EIO "Heartbeat". A payload is not sent back: only an upgrade's probe has one, and that one is ours. A
+                # pong that waits answers every ping before it: a flood of them makes no flood of ours.
+                if self._outbox[-1:] != [_PONG]:
+                    self._outbox.append(_PONG)
                 return []
             case engineio.PacketType.NOOP:
                 return []
