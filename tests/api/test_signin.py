@@ -318,6 +318,17 @@ def test_a_secure_cookie_goes_over_tls_and_loopback_only(url, is_carried):
     assert ("cookie" in request.headers) is is_carried
 
 
+async def test_secure_cookies_of_a_server_on_loopback_are_renewed_too(tmp_path):
+    with serving(is_secure=True) as people:
+        await log_in(people, tmp_path / "jar.json")
+        people.end_access()
+        async with Command(people, tmp_path / "jar.json") as command:
+            await command.profile()
+            async with open_socket(command.http, command.server):
+                pass
+    assert (people.rotations, people.asked["socket connected"]) == (1, 1)
+
+
 async def test_a_session_that_may_not_be_sent_over_http_is_explained():
     def answer(_request):
         cookie = "access_token=geheim; Path=/; HttpOnly; Secure"
