@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -27,22 +27,36 @@ _KNOWN: Final = frozenset({"project", "job", "date"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """What `-o` asked for. `template` None: standard output."""
+    """What `-o` and `--extract` asked for. `template` None: standard output.
+
+    `extract`: the folder that the entries go to, a template too; where it is also `template`, no archive is kept.
+    """
 
     template: str | None
     overwrite: bool = False
+    extract: str | None = None
 
     @property
     def is_stdout(self) -> bool:
         """Whether the bytes go to standard output."""
         return self.template is None
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether the entries are all that is wanted."""
+        return self.template is not None and self.template == self.extract
+
     def path(self, *, project: str, job_id: str, today: date) -> Path:
-        """Return the absolute path for this job."""
+        """Return the absolute path for this job: of the archive, or of the folder where that alone is wanted."""
         if self.template is None:
             raise Usage("standard output has no path")
-        values = {"project": safe_name(project), "job": job_id[:JOB_LETTERS], "date": today.isoformat()}
-        return Path.cwd() / _PLACEHOLDER.sub(lambda found: values[found[1]], self.template)
+        return _filled(self.template, project=project, job_id=job_id, today=today)
+
+    def folder(self, *, project: str, job_id: str, today: date) -> Path | None:
+        """Return the absolute path of the folder to extract into, None where nothing is to be extracted."""
+        if self.extract is None:
+            return None
+        return _filled(self.extract, project=project, job_id=job_id, today=today)
 
     def check(self, *, project: str, today: date) -> None:
         """Raise `CannotWrite` for what is wrong whatever the job's id: no folder, no permission, a file in the way."""
@@ -50,13 +64,20 @@ class Destination:
             return
         unknown_job = "\N{REPLACEMENT CHARACTER}" * JOB_LETTERS
         path = self.path(project=project, job_id=unknown_job, today=today)
-        check_folder(path.parent)
-        _check_length(path.with_name(path.name.replace(unknown_job, "0" * JOB_LETTERS)))
-        if unknown_job not in str(path):
-            self.check_free(path)
+        for place in {path, self.folder(project=project, job_id=unknown_job, today=today) or path}:
+            check_folder(place.parent)
+            _check_length(place.with_name(place.name.replace(unknown_job, "0" * JOB_LETTERS)))
+            if unknown_job not in str(place):
+                self.check_free(place, is_folder=self.is_folder or place != path)
 
-    def check_free(self, path: Path) -> None:
-        """Raise `CannotWrite` where `path` is taken and may not be overwritten; what is no file never may."""
+    def check_free(self, path: Path, *, is_folder: bool | None = None) -> None:
+        """Raise `CannotWrite` where `path` is taken and may not be overwritten; what is of another kind never may.
+
+        `is_folder`: whether a folder is wanted there; by itself, whether it is all that is wanted.
+        """
+        if self.is_folder if is_folder is None else is_folder:
+            check_folder_free(path, overwrite=self.overwrite)
+            return
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long or a folder closed to us
             raise CannotWrite(f"{path} is a folder", hint=f"for a file in it: -o {_quoted(path)}/", code="IS_FOLDER")
         if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - as above
@@ -66,20 +87,45 @@ class Destination:
             raise CannotWrite(f"{path} exists", hint="--overwrite replaces it, -o names another", code="EXISTS")
 
 
-def parse_output(text: str | None, *, overwrite: bool) -> Destination:
-    """Return the destination that `-o TEXT` names; raise `Usage` for a template with unknown placeholders."""
+def parse_output(text: str | None, *, overwrite: bool, extract: str | None = None) -> Destination:
+    """Return the destination that `-o TEXT` and `--extract` name; raise `Usage` for unknown placeholders."""
+    if extract is None:
+        return _parse(text, overwrite=overwrite)
+    _check_placeholders(extract, "--extract")
+    if text == STDOUT:
+        raise Usage("--extract needs the archive on disk", hint="leave out -o - or --extract")
+    extract = extract.rstrip(os.sep) or extract
+    if text is None:
+        return Destination(template=extract, overwrite=overwrite, extract=extract)
+    return replace(_parse(text, overwrite=overwrite), extract=extract)
+
+
+def _parse(text: str | None, *, overwrite: bool) -> Destination:
     if text == STDOUT:
         return Destination(template=None, overwrite=overwrite)
     if text is None:
         return Destination(template=DEFAULT_NAME, overwrite=overwrite)
     if not text:
         raise Usage("-o is empty", hint="a file, a folder with a slash at its end, or - for standard output")
-    unknown = [name for name in _PLACEHOLDER.findall(text) if name not in _KNOWN]
-    if unknown:
-        raise Usage(f"-o {text!r}: unknown placeholder {{{unknown[0]}}}", hint="{project}, {job} and {date} are known")
+    _check_placeholders(text, "-o")
     if text.endswith(os.sep) or os.path.isdir(text):  # noqa: PTH112 - as in check_free
         return Destination(template=str(Path(text) / DEFAULT_NAME), overwrite=overwrite)
     return Destination(template=text, overwrite=overwrite)
+
+
+def _check_placeholders(text: str, option: str) -> None:
+    if not text:
+        raise Usage(f"{option} is empty")
+    unknown = [name for name in _PLACEHOLDER.findall(text) if name not in _KNOWN]
+    if unknown:
+        raise Usage(
+            f"{option} {text!r}: unknown placeholder {{{unknown[0]}}}", hint="{project}, {job} and {date} are known"
+        )
+
+
+def _filled(template: str, *, project: str, job_id: str, today: date) -> Path:
+    values = {"project": safe_name(project), "job": job_id[:JOB_LETTERS], "date": today.isoformat()}
+    return Path.cwd() / _PLACEHOLDER.sub(lambda found: values[found[1]], template)
 
 
 def check_folder(folder: Path) -> None:
@@ -98,6 +144,28 @@ def check_folder(folder: Path) -> None:
         raise CannotWrite(f"{folder} is no folder", code="NO_FOLDER")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CannotWrite(f"no permission to write into {folder}", hint="-o names another place", code="NO_PERMISSION")
+
+
+def check_folder_free(folder: Path, *, overwrite: bool) -> None:
+    """Raise `CannotWrite` where entries may not be put at `folder`: it holds something, or must not be replaced."""
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise CannotWrite(f"{folder} is no folder", hint="--extract names another", code="NOT_A_FOLDER")
+    try:
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise CannotWrite(f"no permission to look into {folder}", code="NO_PERMISSION") from error
+    if is_empty and not os.path.ismount(folder) and not Path.cwd().is_relative_to(folder.resolve()):
+        return
+    if not overwrite:
+        raise CannotWrite(
+            f"{folder} exists and is not empty", hint="--overwrite replaces it, --extract names another", code="EXISTS"
+        )
+    place = folder.resolve()
+    if os.path.ismount(place) or any(other.is_relative_to(place) for other in (Path.cwd(), Path.home())):
+        # To replace it would take away far more than an earlier export.
+        raise CannotWrite(f"{folder} is not to be replaced", hint="--extract names a folder in it", code="NOT_OURS")
 
 
 def safe_name(name: str) -> str:

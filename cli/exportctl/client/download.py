@@ -9,6 +9,7 @@ What was put together under a weak validator is believed only when every check h
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,10 +21,12 @@ import httpx
 from exportctl.client import answers, failures
 from exportctl.client.api import Api
 from exportctl.client.archive import Archive, Saved, check_space, present_archive
+from exportctl.client.destination import JOB_LETTERS
 from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
 from exportctl.client.pipe import Pipe
+from exportctl.client.unpack import unpack
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.client.wire import settled
 from exportctl.model.errors import Damaged, ExportctlError, Unreachable
@@ -78,12 +81,25 @@ class Download:
             await settled(asyncio.to_thread(partial.publish, overwrite=overwrite))
         return self.saved(target)
 
+    async def to_folder(self, folder: Path, *, overwrite: bool) -> Saved:
+        """Fetch and check the archive, and leave its entries at `folder` instead; raises as `to_file` does."""
+        with Partial(folder, self.archive.job_id) as partial:
+            await self.fill(partial)
+            try:
+                await extract(partial.path, folder, self.archive.job_id, overwrite=overwrite)
+            except Damaged:
+                partial.remove()
+                raise
+            partial.remove()
+        return self.saved(folder)
+
     async def to_descriptor(self, descriptor: int) -> Saved:
         """Write the archive to an open descriptor as it comes; checked at its end. A broken pipe is let through.
 
         Raises `Damaged` where what was written is wrong, else as `to_file` does.
         """
-        await self._fetch(Pipe(descriptor))
+        with contextlib.closing(Pipe(descriptor)) as pipe:
+            await self._fetch(pipe)
         self._check_facts()
         return self.saved(None)
 
@@ -137,7 +153,6 @@ class Download:
         self._tally, self._is_pieced, self._resumed_from = tally, True, size
         self._total = self._total or origin.size
         self._sha256 = self._sha256 or origin.sha256
-        partial.seek_end()
         self._log("download-resumed", f"going on at byte {size}")
 
     async def _still_is(self, origin: Origin) -> bool:
@@ -205,6 +220,8 @@ class Download:
                 case _:
                     self._check_end(response)
                     return
+            if isinstance(place, Partial):
+                place.go_on_at(self._tally.size)  # what was written and not counted in is not gone on with
             left = None if self._total is None else self._total - self._tally.size
             intake = Intake(place=place, tally=self._tally, pace=self.pace, left=left)
             try:
@@ -258,6 +275,8 @@ class Download:
     async def _check(self, partial: Partial) -> None:
         """Hold what is there against all that is known of it; a second pass only where the first could not follow."""
         self._check_facts()
+        if partial.size != self._tally.size:
+            raise Damaged(f"{partial.size} bytes lie where {self._tally.size} came", code="OTHER_SIZE")
         if self._tally.stream.vouches or not (self.verify or self._is_pieced):
             return
         stop = threading.Event()
@@ -288,6 +307,13 @@ class Download:
                 job_id=self.archive.job_id, project_id=self.archive.project_id, level="info", code=code, message=message
             )
         )
+
+
+async def extract(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
+    """Put the entries of a checked archive at `folder`, all or none. Raises `Damaged`, `CannotWrite`."""
+    stop = threading.Event()
+    aside = folder.with_name(f".{folder.name}.{job_id[:JOB_LETTERS]}.extract")
+    await settled(asyncio.to_thread(unpack, archive, folder, aside=aside, overwrite=overwrite, stop=stop), stop.set)
 
 
 def _tally_of(path: Path, stop: threading.Event) -> Tally:

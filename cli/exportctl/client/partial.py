@@ -99,9 +99,13 @@ class Partial:
         except OSError as error:
             raise cannot_write(self.target, error) from error
 
-    def seek_end(self) -> int:
-        """Go on at the last byte; return its number."""
-        return os.lseek(self._file, 0, os.SEEK_END)
+    def go_on_at(self, size: int) -> None:
+        """Keep the first `size` bytes, and write on behind them."""
+        try:
+            os.ftruncate(self._file, size)
+            os.lseek(self._file, size, os.SEEK_SET)
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
 
     def publish(self, *, overwrite: bool) -> None:
         """Make the partial the target; on disk for good before this returns."""

@@ -10,6 +10,7 @@ import select
 import stat
 
 from exportctl.client.partial import Origin
+from exportctl.client.wire import settled
 from exportctl.model.errors import CannotWrite, Damaged
 
 _GLANCE = 0.05
@@ -17,13 +18,21 @@ _GLANCE = 0.05
 
 
 class Pipe:
-    """A place like `Partial`, without a way back: what begins anew after the first byte is `Damaged`."""
+    """A place like `Partial`, without a way back: what begins anew after the first byte is `Damaged`. Close it."""
 
     def __init__(self, descriptor: int) -> None:
+        mode = os.fstat(descriptor).st_mode
         self._descriptor = descriptor
-        self._is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._is_file = stat.S_ISREG(mode)
+        self._own = _opened_again(descriptor) if stat.S_ISFIFO(mode) else None
         self._origin: Origin | None = None
         self._has_bytes = False
+
+    def close(self) -> None:
+        """Close what was opened here; the descriptor given stays open."""
+        if self._own is not None:
+            os.close(self._own)
+            self._own = None
 
     def origin(self) -> Origin | None:
         """Return whose the bytes are, None before the first."""
@@ -46,7 +55,10 @@ class Pipe:
         while rest:
             try:
                 if self._is_file:
-                    rest = rest[os.write(self._descriptor, rest) :]
+                    rest = rest[await settled(asyncio.to_thread(os.write, self._descriptor, rest)) :]
+                elif self._own is not None:
+                    await self._room()
+                    rest = rest[os.write(self._own, rest) :]
                 else:
                     await self._room()
                     # POSIX, poll: so much goes into a pipe that is ready without waiting.
@@ -79,3 +91,15 @@ class Pipe:
         watch = select.poll()
         watch.register(self._descriptor, select.POLLOUT)
         return bool(watch.poll(0))
+
+
+def _opened_again(descriptor: int) -> int | None:
+    """Return the pipe opened once more, for writes that never wait; None where that cannot be.
+
+    The mode of the descriptor itself belongs to all who share it. In blocks of `PIPE_BUF` one byte costs four times as
+    much.
+    """
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None

@@ -18,7 +18,7 @@ BLOCK: Final = 1 << 20
 _END_OF_CENTRAL_DIRECTORY: Final = b"PK\x05\x06"
 _END_SIZE: Final = 22
 """APPNOTE.TXT 4.3.16: the record without its comment."""
-_DAMAGE: Final[tuple[type[Exception], ...]] = (
+DAMAGE: Final[tuple[type[Exception], ...]] = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -46,7 +46,7 @@ def check_archive(path: Path, stop: threading.Event) -> int:
                         if stop.is_set():
                             return 0
             return len(archive.infolist())
-    except _DAMAGE as error:
+    except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise CannotWrite(f"{path} cannot be read back: {error.strerror}") from error
         raise Damaged(

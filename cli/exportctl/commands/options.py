@@ -139,6 +139,14 @@ class Saving:
         ),
     ] = None
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False
+    extract: Annotated[
+        str | None,
+        typer.Option(
+            "--extract",
+            metavar="FOLDER",
+            help="Put the archive's content there, all of it or nothing; without -o the archive is not kept.",
+        ),
+    ] = None
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Hold the archive against its digest and its own CRCs.")
     ] = True

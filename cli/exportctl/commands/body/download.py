@@ -32,7 +32,7 @@ def download(job: str, *, shared: Shared, connection: Connection, saving: Saving
 
 
 async def _download(session: Session, settings: Settings, named: Named, saving: Saving) -> int:
-    destination = parse_output(saving.output, overwrite=saving.overwrite)
+    destination = parse_output(saving.output, overwrite=saving.overwrite, extract=saving.extract)
     exporting.parse_rate(saving.limit_rate)
     if destination.is_stdout:
         exporting.check_stdout(ndjson=session.shared.ndjson)
@@ -54,7 +54,7 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
                 project_id=project.id,
                 project_title=seen.project_name,
                 profile=settings.profile,
-                is_wanted=target is not None,
+                is_wanted=target is not None and not destination.is_folder,
                 output=target,
                 partial=None if target is None else Partial(target, seen.id).path,
                 overwrites=destination.overwrite,

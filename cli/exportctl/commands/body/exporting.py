@@ -14,7 +14,7 @@ from typing import Final
 from exportctl.client.api import Api, Project
 from exportctl.client.archive import Archive, check_space, present_archive
 from exportctl.client.destination import Destination
-from exportctl.client.download import Download
+from exportctl.client.download import Download, extract
 from exportctl.client.embedded import Embedded
 from exportctl.client.follow import Follower, Transport
 from exportctl.client.pace import Pace
@@ -154,9 +154,13 @@ async def fetch(
             destination.check(project=project.title or project.id, today=today())
             destination.check_free(target)
             check_space(target, archive)
-            saved = await download.to_file(target, overwrite=destination.overwrite)
+            to = download.to_folder if destination.is_folder else download.to_file
+            saved = await to(target, overwrite=destination.overwrite)
         else:
             saved = present
+        folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
+        if folder is not None and not destination.is_folder:
+            await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
         session.say(str(target))
     report.downloading_ended(saved)
     return session.conclude(

@@ -66,7 +66,7 @@ def run(
 
 
 async def _run(session: Session, settings: Settings, asked: Run) -> int:
-    destination = parse_output(asked.saving.output, overwrite=asked.saving.overwrite)
+    destination = parse_output(asked.saving.output, overwrite=asked.saving.overwrite, extract=asked.saving.extract)
     exporting.parse_rate(asked.saving.limit_rate)
     if destination.is_stdout:
         exporting.check_stdout(ndjson=session.shared.ndjson)
@@ -120,7 +120,7 @@ def _known(settings: Settings, job_id: str, project: Project, options: Mapping[s
 
 def _remember(session: Session, job: KnownJob, destination: Destination, project: Project) -> None:
     """Note the job with what `resume` needs; an archive for standard output cannot be fetched later."""
-    if not destination.is_stdout:
+    if not destination.is_stdout and not destination.is_folder:
         target = exporting.destination_path(destination, project, job.job_id)
         partial = Partial(target, job.job_id).path
         job = replace(job, is_wanted=True, output=target, partial=partial, overwrites=destination.overwrite)

@@ -1,0 +1,260 @@
+"""What fetching an archive costs: curl, aria2c, plain httpx and `exportctl download`, one after the other, in rounds.
+
+    python tests/bench/download.py [--size 1.5e9] [--rounds 3] [--delay MS] [--folder FOLDER] [--only nginx|ours]
+
+Prints wall time, processor time and peak resident memory of each and their ratios to curl's, as medians, against nginx
+(where it is installed) and against our own server. `exportctl` does what the others do not: it hashes, holds every
+entry against its CRC and syncs the file to disk; the row "curl + sha256sum" is what that takes by hand, in part. The
+issue that this came with promises 1.2 times curl's wall time, twice its processor time and 60 MB on loopback with 1.5
+GB. `--delay` puts a proxy in between that holds every byte back for so many milliseconds, on each way. `--folder` is
+where all is written: on a memory disk the wire is measured, elsewhere the disk too. A benchmark, no test.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+ENTRY = 5_000_000
+PROJECT, JOB = "7d1f0c2b-0000-4000-8000-000000000001", "6f0c2b7e-0000-4000-8000-000000000002"
+PLAIN = """
+import hashlib, sys
+import httpx
+digest = hashlib.sha256()
+with httpx.stream("GET", sys.argv[1], timeout=60) as answer, open(sys.argv[2], "wb") as file:
+    for chunk in answer.iter_raw():
+        digest.update(chunk)
+        file.write(chunk)
+"""
+CONF = """
+{user} worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 64; }}
+http {{
+    access_log off; sendfile on; tcp_nopush on;
+    client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
+    uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+    server {{ listen 127.0.0.1:{port}; root {folder}/root; default_type application/json;
+              add_header Export-Protocol 2; }}
+}}
+"""
+
+
+class Delay:
+    """A proxy on a free port that holds every byte back for `seconds`, each way; at most 64 MB at a time."""
+
+    def __init__(self, port, seconds):
+        self._to, self._seconds, self._ready = port, seconds, threading.Event()
+        threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True).start()
+        self._ready.wait()
+
+    async def _serve(self):
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await server.serve_forever()
+
+    async def _connect(self, reader, writer):
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to, limit=1 << 20)
+        await asyncio.gather(self._one_way(reader, far_writer), self._one_way(far_reader, writer))
+
+    async def _one_way(self, reader, writer):
+        loop, held = asyncio.get_running_loop(), asyncio.Queue(64)
+
+        async def send():
+            while (item := await held.get()) is not None:
+                due, data = item
+                await asyncio.sleep(max(0, due - loop.time()))
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+        with contextlib.suppress(ConnectionError):
+            sending = asyncio.create_task(send())
+            while data := await reader.read(1 << 20):
+                await held.put((loop.time() + self._seconds, data))
+            await held.put(None)
+            await sending
+
+
+def measured(words, env):
+    """Run a command; return its wall seconds, processor seconds and peak resident bytes (Linux: kilobytes)."""
+    began = time.perf_counter()
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=env)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{words[0]} ended with {process.returncode}")
+    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def contest(url, folder, rounds, extra=()):
+    """Run every client in turn and print what each took."""
+    server, _, rest = url.partition("/api/projects/")
+    project, _, job, _ = rest.split("/")
+    out = folder / "out.zip"
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config")}
+    ours = [sys.executable, "-m", "exportctl", "download", f"{project}/{job}", "--server", server, "-o", str(out)]
+    clients = {"curl": ["curl", "-sS", "-o", str(out), *extra, url]}
+    clients["curl + sha256sum"] = ["sh", "-c", 'curl -sS -o "$0" "$@" && sha256sum "$0"', str(out), *extra, url]
+    if shutil.which("aria2c") and not extra:
+        clients["aria2c"] = ["aria2c", "-q", "-x1", "--file-allocation=none", "-d", str(folder), "-o", out.name, url]
+    if not extra:
+        clients["plain httpx"] = [sys.executable, "-c", PLAIN, url, str(out)]
+    clients["exportctl"] = [*ours, "--progress", "none", "--no-state"]
+    found = {name: [] for name in clients}
+    for number in range(rounds + 1):
+        for name, words in clients.items():
+            out.unlink(missing_ok=True)
+            os.sync()
+            took = measured(words, env)
+            if number:  # the first round only warms up
+                found[name].append(took)
+    out.unlink(missing_ok=True)
+    for name, rows in found.items():
+        wall, cpu, resident = (statistics.median(column) for column in zip(*rows, strict=True))
+        ratios = [
+            statistics.median(one[at] / other[at] for one, other in zip(rows, found["curl"], strict=True))
+            for at in (0, 1)
+        ]
+        print(
+            f"{name:>17}: {wall:6.2f} s ({ratios[0]:4.2f}) · processor {cpu:5.2f} s ({ratios[1]:4.2f})"
+            f" · {resident / 1e6:4.0f} MB"
+        )
+
+
+def wait_for(url, headers=()):
+    """Return the JSON of `url` once it answers."""
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=dict(headers)), timeout=5) as answer:
+                return json.load(answer)
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"{url} does not answer")
+
+
+def free_port():
+    """Return a port that is free now."""
+    import socket  # noqa: PLC0415
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def against_nginx(folder, size, rounds, delay):
+    """Serve an archive from nginx, dressed as a finished job."""
+    place = folder / "root" / "api" / "projects" / PROJECT / "export" / JOB
+    place.mkdir(parents=True)
+    entry = os.urandom(ENTRY)
+    with zipfile.ZipFile(place / "download", "w") as archive:
+        for number in range(max(1, size // ENTRY)):
+            archive.writestr(f"images/{number}.bin", entry)
+    with (place / "download").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    facts = {"fileName": "n.zip", "fileSize": (place / "download").stat().st_size, "sha256": digest}
+    said = {"id": JOB, "projectId": PROJECT, "projectName": "bench", "status": "completed", "archive": facts}
+    (place / "status").write_text(json.dumps(said))
+    port = free_port()
+    (folder / "nginx.conf").write_text(CONF.format(folder=folder, port=port, user="" if os.geteuid() else "user root;"))
+    nginx = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api/projects/{PROJECT}/export/{JOB}/status")
+        if delay:
+            port = Delay(port, delay).port
+        url = f"http://127.0.0.1:{port}/api/projects/{PROJECT}/export/{JOB}/download"
+        contest(url, folder, rounds)
+    finally:
+        nginx.terminate()
+        nginx.wait()
+        shutil.rmtree(folder / "root")
+
+
+def against_ours(folder, size, rounds, delay):
+    """Let our server export a folder of pictures, and fetch that."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    side = 1288  # a multiple of four: rows of a BMP need no filling up
+    pixels = os.urandom(3 * side * side)
+    header = struct.pack("<2sL4xLLllHHLLllLL", b"BM", 54 + len(pixels), 54, 40, side, side, 1, 24, 0, *[0] * 5)
+    (pictures / "0.bmp").write_bytes(header + pixels)
+    count = max(1, size // ENTRY)
+    for number in range(1, count):
+        os.link(pictures / "0.bmp", pictures / f"{number}.bmp")
+    square = [[10, 10, 90, 10, 90, 90, 10, 90]]
+    (pictures / "annotations.json").write_text(
+        json.dumps(
+            {
+                "images": [{"id": n, "file_name": f"{n}.bmp", "width": side, "height": side} for n in range(count)],
+                "annotations": [
+                    {"id": n + 1, "image_id": n, "category_id": 1, "segmentation": square} for n in range(count)
+                ],
+                "categories": [{"id": 1, "name": "cell"}],
+            }
+        )
+    )
+    port, token = free_port(), "a-token-for-the-benchmark-only"
+    exportctl = [sys.executable, "-m", "exportctl"]
+    env = {**os.environ, "EXPORTCTL_TOKEN": token, "EXPORTCTL_STATE": "off"}
+    serve = [*exportctl, "serve", pictures, "--port", str(port), "--token", token, "--state", folder / "server"]
+    server = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        wait_for(f"{base}/api/health")
+        plain = ["--no-visualizations", "--annotations", "none", "--metrics", "none", "--no-docs"]
+        started = subprocess.run(
+            [*exportctl, "start", "pictures", "--server", base, *plain, "-q"],
+            env=env,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        project, job = started.stdout.strip().split("/")
+        subprocess.run([*exportctl, "follow", f"{project}/{job}", "--server", base, "-q"], env=env, check=True)
+        if delay:
+            base = f"http://127.0.0.1:{Delay(port, delay).port}"
+        os.environ["EXPORTCTL_TOKEN"] = token
+        header = ["-H", f"Authorization: Bearer {token}"]
+        contest(f"{base}/api/projects/{project}/export/{job}/download", folder, rounds, header)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=float, default=1.5e9, help="of the archive, in bytes")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--delay", type=float, default=0.0, help="milliseconds on each way")
+    parser.add_argument("--folder", type=Path, help="where all is written")
+    parser.add_argument("--only", choices=["nginx", "ours"])
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
+        for kind, run in (("nginx", against_nginx), ("ours", against_ours)):
+            if asked.only not in {None, kind}:
+                continue
+            if kind == "nginx" and not shutil.which("nginx"):
+                print("nginx is not installed: not measured")
+                continue
+            print(f"against {kind}, {asked.size / 1e9:g} GB{f', {asked.delay:g} ms each way' if asked.delay else ''}:")
+            place = Path(name) / kind
+            place.mkdir()
+            run(place, int(asked.size), asked.rounds, asked.delay / 1000)
+
+
+if __name__ == "__main__":
+    main()
