@@ -160,6 +160,7 @@ class Saving:
 
 
 Interrupt = Literal["cancel", "detach"]
+IfBusy = Literal["fail", "wait", "join"]
 
 
 def flattened(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from exportctl.commands.options import Connection, Content, Interrupt, Saving, Shared, flattened
+from exportctl.commands.options import Connection, Content, IfBusy, Interrupt, Saving, Shared, flattened
 
 
 @flattened
@@ -19,6 +19,9 @@ def command(
     content: Content,
     saving: Saving,
     on_interrupt: Annotated[Interrupt, typer.Option("--on-interrupt", help="What the first Ctrl-C does.")] = "cancel",
+    if_busy: Annotated[
+        IfBusy, typer.Option("--if-busy", help="Where one export at a time is allowed: fail, ask again, or follow it.")
+    ] = "fail",
     shared: Shared,
     connection: Connection,
 ) -> int:
@@ -41,4 +44,5 @@ def command(
         saving=saving,
         sample_size=sample_size,
         on_interrupt=on_interrupt,
+        if_busy=if_busy,
     )

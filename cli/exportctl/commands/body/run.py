@@ -1,25 +1,21 @@
 """The main job: start, follow, fetch, verify; on the configured server or on the embedded one."""
 
-import uuid
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-
-import orjson
 
 from exportctl.client.api import Api, Project
 from exportctl.client.destination import Destination, parse_output
 from exportctl.client.partial import Partial
-from exportctl.client.starting import start_job
 from exportctl.commands.body import exporting
 from exportctl.commands.body.content import wire_options
-from exportctl.commands.body.job_name import EMBEDDED, way_back
+from exportctl.commands.body.job_name import way_back
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import embedded, reached
 from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.starting import begin, known_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, embedded_project, settings_of
-from exportctl.commands.options import Connection, Content, Interrupt, Saving, Shared
+from exportctl.commands.options import Connection, Content, IfBusy, Interrupt, Saving, Shared
 from exportctl.model.errors import Usage
 from exportctl.model.lines import Log, Outcome
 from exportctl.store.jobs import KnownJob
@@ -35,6 +31,7 @@ class Run:
     saving: Saving
     sample_size: int | None
     on_interrupt: Interrupt
+    if_busy: IfBusy
 
 
 def run(
@@ -46,6 +43,7 @@ def run(
     saving: Saving,
     sample_size: int | None,
     on_interrupt: Interrupt,
+    if_busy: IfBusy,
 ) -> int:
     """Run the main job from its first line to its last; return the exit status."""
     asked = Run(
@@ -55,6 +53,7 @@ def run(
         saving=saving,
         sample_size=sample_size,
         on_interrupt=on_interrupt,
+        if_busy=if_busy,
     )
     return conduct(
         "run",
@@ -82,40 +81,29 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
         await follower.connected()
         with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
             report = session.report
-            report.is_starting = True
-            job_id = await start_job(
-                api,
-                project.id,
-                options,
-                name=project.title,
-                key=str(uuid.uuid4()),
-                strangers=follower.strangers,
-            )
-            report.is_starting, report.job_id = False, job_id
-            _remember(session, _known(settings, job_id, project, options), destination, project)
+            begun = await begin(stopping, api, project, options, if_busy=asked.if_busy, strangers=follower.strangers)
+            _remember(session, known_job(settings, begun, project, options), destination, project)
             stopping.started()
             job = await stopping.end(
-                api, follower, follower.watch(project.id, job_id, project_name=project.title, options=options), report
+                api,
+                follower,
+                follower.watch(project.id, begun.job_id, project_name=project.title, options=options),
+                report,
             )
         status = exporting.conclude(session, report, job)
         if status is not None:
             return status
         archive = exporting.archive_of(project.id, job)
         return await exporting.fetch(
-            session, api, archive, project, destination=destination, saving=asked.saving, report=report
+            session,
+            api,
+            archive,
+            project,
+            destination=destination,
+            saving=asked.saving,
+            report=report,
+            accepts_present=begun.is_joined,
         )
-
-
-def _known(settings: Settings, job_id: str, project: Project, options: Mapping[str, object]) -> KnownJob:
-    return KnownJob(
-        server=settings.server or EMBEDDED,
-        job_id=job_id,
-        project_id=project.id,
-        project_title=project.title,
-        profile=settings.profile,
-        options=orjson.dumps(options).decode(),
-        is_started_here=True,
-    )
 
 
 def _remember(session: Session, job: KnownJob, destination: Destination, project: Project) -> None:

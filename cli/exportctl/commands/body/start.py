@@ -1,23 +1,18 @@
 """Start an export and leave: `PROJECT/JOB` on standard output, or the lines up to `export:started`."""
 
-import uuid
-
-import orjson
-
-from exportctl.client.starting import start_job
 from exportctl.commands.body.content import wire_options
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.starting import begin, known_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, server_settings
-from exportctl.commands.options import Connection, Content, Shared
+from exportctl.commands.options import Connection, Content, IfBusy, Shared
 from exportctl.model.errors import Usage
 from exportctl.model.lines import ExportStarted, Log, Outcome
-from exportctl.store.jobs import KnownJob
 
 
-def start(target: str, *, shared: Shared, connection: Connection, content: Content) -> int:
+def start(target: str, *, shared: Shared, connection: Connection, content: Content, if_busy: IfBusy) -> int:
     """Start the export; return the exit status."""
 
     def settings() -> Settings:
@@ -33,13 +28,13 @@ def start(target: str, *, shared: Shared, connection: Connection, content: Conte
         "start",
         shared,
         settings,
-        lambda session, found: _start(session, found, target, content),
+        lambda session, found: _start(session, found, target, content, if_busy),
         has_progress=False,
         memory=open_memory(shared),
     )
 
 
-async def _start(session: Session, settings: Settings, target: str, content: Content) -> int:
+async def _start(session: Session, settings: Settings, target: str, content: Content, if_busy: IfBusy) -> int:
     options = wire_options(content)
     async with reached(session, settings) as api:
         project = await api.find_project(target)
@@ -50,23 +45,11 @@ async def _start(session: Session, settings: Settings, target: str, content: Con
             )
             return session.conclude(session.report, Outcome.OK, 0)
         with Stopping(session=session, on_interrupt="detach") as stopping:  # the answer names the job: it is waited for
-            report = session.report
-            report.is_starting = True
-            job_id = await start_job(api, project.id, options, name=project.title, key=str(uuid.uuid4()))
-            report.is_starting, report.job_id = False, job_id
-            session.memory.begin(
-                report,
-                KnownJob(
-                    server=settings.server or "",
-                    job_id=job_id,
-                    project_id=project.id,
-                    project_title=project.title,
-                    profile=settings.profile,
-                    options=orjson.dumps(options).decode(),
-                    is_started_here=True,
-                ),
-            )
+            begun = await begin(stopping, api, project, options, if_busy=if_busy)
+            session.memory.begin(session.report, known_job(settings, begun, project, options))
             stopping.started()
-        session.tell(ExportStarted(job_id=job_id, project_id=project.id, options=options, project_name=project.title))
-        session.say(f"{project.id}/{job_id}")
-        return session.conclude(report, Outcome.OK, 0)
+        session.tell(
+            ExportStarted(job_id=begun.job_id, project_id=project.id, options=options, project_name=project.title)
+        )
+        session.say(f"{project.id}/{begun.job_id}")
+        return session.conclude(session.report, Outcome.OK, 0)

@@ -58,6 +58,11 @@ class Stopping:
         if self._leaves:
             self.session.leave()
 
+    def not_started(self) -> None:
+        """Note that the start was refused: a signal that came meanwhile has nothing to wait for, or to cancel."""
+        if self.session.caught is not None:
+            self.session.leave()
+
     async def end(self, api: Api, follower: Follower, watch: Watch, report: Report) -> Job:
         """Return the job when it has ended; whatever it is cancelled by meanwhile."""
         session = self.session
@@ -83,6 +88,9 @@ class Stopping:
     def _take(self, number: signal.Signals) -> None:
         session = self.session
         loop = asyncio.get_running_loop()
+        if not any(report.is_starting or report.job_id for report in session.reports):
+            session.leave()
+            return
         if self.on_interrupt == "detach" or number is signal.SIGHUP:
             self._leaves = True
             if any(report.is_starting for report in session.reports):
