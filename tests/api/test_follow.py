@@ -19,6 +19,7 @@ from starlette.routing import Route
 from exportctl.client import calls as calls_module
 from exportctl.client import follow as follow_module
 from exportctl.client.api import Api
+from exportctl.client.desk import AT_ONCE
 from exportctl.client.follow import OUTAGE_SECONDS, Follower
 from exportctl.client.http import Server, open_client
 from exportctl.model.errors import NotAllowed, NotFound, Unreachable
@@ -66,6 +67,8 @@ class Peer:
     sids: list = field(default_factory=list)
     url: str = ""
     holds: bool = True
+    at_once: int = 0
+    most_at_once: int = 0
 
     def __post_init__(self):
         self.grown, self.over = asyncio.Condition(), asyncio.Event()
@@ -133,6 +136,14 @@ class Peer:
 
     async def events(self, request):
         self.polls.append(dict(request.query_params))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self.page(request)
+        finally:
+            self.at_once -= 1
+
+    async def page(self, request):
         if self.http_status != 200:
             return self.answer({"success": False, "error": "no", "code": "X"})
         after, gap = self._from(int(request.query_params["after"]), request.query_params.get("log"))
@@ -533,6 +544,24 @@ async def test_two_jobs_on_one_socket_have_a_story_each(peer, bench):
     for job_id in (JOB, "another"):
         told = [line.server_seq for line in bench.lines if line.job_id == job_id and getattr(line, "server_seq", None)]
         assert told == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("takes_sockets", [True, False], ids=["by socket", "by polls"])
+async def test_many_jobs_are_followed_with_few_requests_at_a_time(peer, bench, takes_sockets):
+    peer.takes_sockets = takes_sockets
+    jobs = [f"job-{at}" for at in range(100)]
+    async with following(peer, bench) as follower:
+        await follower.connected()
+        watches = [follower.watch(PROJECT, job) for job in jobs]
+        await until(lambda: len(peer.subscriptions if takes_sockets else peer.polls) >= 100)
+        for job in jobs:
+            for name, data in WHOLE:
+                await peer.sio.emit(name, data | {"jobId": job})
+        if takes_sockets:
+            ends = [await end_of(watch) for watch in watches]
+            assert all(isinstance(job.end, Completed) for job in ends)
+            assert len(peer.sids) == 1
+    assert peer.most_at_once <= 2 * AT_ONCE
 
 
 async def test_following_from_a_number_tells_only_what_lies_behind_it(peer, bench):

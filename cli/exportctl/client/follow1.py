@@ -307,7 +307,7 @@ class StatusDialogue:
             project_id=project_id,
             from_phase=PROCESSING,
             to_phase=DOWNLOADING,
-            message="The archive is ready",
+            message="Archive ready, downloading can begin",
             progress=case.watch.job.progress,
         )
         ready = DownloadReady(job_id=job_id, project_id=project_id, file_name=facts.file_name, file_size=facts.size)

@@ -34,6 +34,8 @@ class LogDialogue:
     _calls: Calls = field(init=False, default_factory=Calls)
     _polled: set[str] = field(init=False, default_factory=set)
     _has_news: bool = field(init=False, default=False)
+    _is_mute: bool = field(init=False, default=False)
+    _turn: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     def attend(self, watch: Watch) -> None:
         """Subscribe, or poll where there is no socket."""
@@ -44,6 +46,7 @@ class LogDialogue:
 
     def up(self, socket: Socket) -> None:
         """Subscribe to what is followed, from where each job is."""
+        self._is_mute = False
         for watch in self.desk.watches.values():
             if watch.poller is not None:
                 watch.poller.cancel()
@@ -94,17 +97,19 @@ class LogDialogue:
         if watch.ended.done():
             return
         watch.is_subscribing = True
-        request: dict[str, str | int] = {"jobId": watch.job.job_id, "after": watch.sequencer.cursor}
-        if watch.log is not None:
-            request["log"] = watch.log
         try:
-            async with self.desk.gate:
-                answer = await self._calls.call(socket, "export:subscribe", request)
+            async with self._turn:
+                if self.desk.socket is not socket:
+                    return  # whatever came in its place has taken the job over
+                if self._is_mute:
+                    raise TimeoutError  # noqa: TRY301 - as the one before it: many jobs do not wait one by one
+                answer = await self._calls.call(socket, "export:subscribe", _subscription(watch))
         except SocketLost:
             if self.desk.transport != "socket":
                 self._start_poller(watch)
             return
         except TimeoutError:
+            self._is_mute = True
             self._start_poller(watch)  # the socket is mute about this job: what it owes comes by long poll
             return
         finally:
@@ -152,7 +157,8 @@ class LogDialogue:
         try:
             while watch.sequencer.is_behind and not watch.ended.done():
                 before = watch.sequencer.cursor
-                await self._read_log(watch, wait=0, source=Source.REPLAY, attempts=5)
+                async with self.desk.gate:
+                    await self._read_log(watch, wait=0, source=Source.REPLAY, attempts=5)
                 if watch.sequencer.cursor == before:
                     await self.desk.sleep(self.desk.poll_interval)
         except ExportctlError as error:
@@ -272,3 +278,10 @@ class LogDialogue:
             watch.sequencer.rewind()
             watch.job = replace(watch.job, seq=0)
         watch.log = log or watch.log
+
+
+def _subscription(watch: Watch) -> dict[str, str | int]:
+    request: dict[str, str | int] = {"jobId": watch.job.job_id, "after": watch.sequencer.cursor}
+    if watch.log is not None:
+        request["log"] = watch.log
+    return request
