@@ -28,6 +28,8 @@ __all__ = ["OUTAGE_SECONDS", "Follower", "Transport"]
 
 _RETRY_FIRST: Final = 0.5
 _RETRY_MOST: Final = 30.0
+_STEADY_SECONDS: Final = 5.0
+"""How long a socket must have lived for the waits between attempts to begin anew."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +153,7 @@ class Follower:
             try:
                 async with open_socket(self.api.http, self.api.server) as socket:
                     self.reconnects += 1 if attempt else 0
-                    attempt, was_renewed = 0, False
+                    up_at, was_renewed = self.monotonic(), False
                     await self._serve(socket)
             except SocketLost as lost:
                 reason = str(lost)
@@ -165,7 +167,10 @@ class Follower:
                         continue
                     return
             if self._desk.socket is not None:
-                up_at = self.monotonic()
+                now = self.monotonic()
+                # One that breaks as soon as it is up would else end each poll before it has brought anything.
+                attempt = 0 if now - up_at >= _STEADY_SECONDS else attempt
+                up_at = now
             attempt += 1
             delay = min(_RETRY_MOST, _RETRY_FIRST * 2 ** (attempt - 1)) * (0.5 + self.jitter() / 2)
             if self._awake.is_set():
