@@ -103,10 +103,11 @@ class Socket:
     def _hear(self, messages: list[Message]) -> None:
         told = self._told
         for happening in self.machine.receive_frames(messages):
-            if isinstance(happening, EventReceived | AckReceived):
-                told.append(happening)
-            else:
-                self._note(happening)
+            match happening:
+                case EventReceived() | AckReceived():
+                    told.append(happening)
+                case _:
+                    self._note(happening)
 
     def _note(self, happening: Happening) -> None:
         match happening:
