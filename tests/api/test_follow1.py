@@ -16,7 +16,7 @@ from exportctl.client.desk import AT_ONCE
 from exportctl.client.follow import Follower
 from exportctl.client.http import Server, open_client
 from exportctl.client.waiting import Slumber, sleep_or
-from exportctl.model.errors import NotAllowed, NotFound
+from exportctl.model.errors import NotAllowed, NotFound, Unreachable
 from exportctl.protocol.events import Cancelled, Completed, Failed
 from waiting import until
 from wire.server1 import HOLD, Export, Job1, Server1, serving
@@ -169,6 +169,37 @@ async def test_an_end_that_rest_never_confirms_is_believed_in_the_end_and_the_do
     assert job.has_ended
     assert [line.code for line in bench.told("log")] == ["status-contradicts"]
     assert bench.slept.count(follow1.CONFIRM_SECONDS) >= follow1.CONFIRM_TRIES - 1
+
+
+@pytest.mark.parametrize("takes_sockets", [True, False])
+async def test_a_cancellation_that_is_not_answered_goes_by_socket_or_is_told(bench, monkeypatch, takes_sockets):
+    monkeypatch.setattr(follow1, "ANSWER_SECONDS", 0.05)
+    server = Server1([running()], takes_sockets=takes_sockets)
+    with serving(server):
+        async with following(server, bench) as (api, follower):
+            watch = await started(api, follower)
+            await until(lambda: (watch.job.progress or 0) >= 5)
+            server.late_by = 1.0
+            if takes_sockets:
+                await follower.cancel(watch, "SIGINT")
+                await until(lambda: any("export:cancel" in one for one in server.asked))
+            else:
+                with pytest.raises(Unreachable):
+                    await follower.cancel(watch, "SIGINT")
+
+
+async def test_a_job_that_ends_first_needs_no_cancellation(bench):
+    server = Server1([export("answer", frame("j1", "started"), HOLD)])
+    with serving(server):
+        async with following(server, bench) as (api, follower):
+            watch = await started(api, follower)
+            cancelling = asyncio.create_task(follower.cancel(watch, "SIGINT"))
+            await until(lambda: server.count("/status") > 1)
+            server.jobs["j1"].said = "completed"
+            await asyncio.to_thread(server.do, server.tell(frame("j1", "completed")))
+            assert isinstance((await end_of(watch)).end, Completed)
+            await cancelling
+    assert server.count("/cancel") == 0
 
 
 async def test_a_single_not_found_of_a_proxy_is_asked_about_again(bench):

@@ -221,6 +221,7 @@ class Server1:
         return JSONResponse(list(reversed(found)))
 
     async def cancel(self, request):
+        await asyncio.sleep(self.late_by)
         job = self.jobs.get(request.path_params["job"])
         if job is not None:
             job.cancelled.set()

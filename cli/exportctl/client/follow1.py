@@ -146,10 +146,10 @@ class StatusDialogue:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.desk.api.cancel(watch.project_id, watch.job.job_id, reason=reason)
-        except (TimeoutError, Unreachable):
+        except (TimeoutError, Unreachable) as error:
             socket = self.desk.socket
             if socket is None:
-                raise
+                raise Unreachable("the server did not answer the cancellation") from error
             with contextlib.suppress(SocketLost):
                 # Never acknowledged: whether it was heard is seen by the job's end.
                 ack_id = socket.emit("export:cancel", {"jobId": watch.job.job_id, "projectId": watch.project_id})
