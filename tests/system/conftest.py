@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from system.processes import PATIENCE, Command, Served, descendants_in, until
+from system.processes import PATIENCE, Command, Served, command_in, descendants_in, until
 
 if TYPE_CHECKING:
     import subprocess
@@ -42,3 +42,9 @@ def serve(exportctl) -> Iterator[Callable[..., Served]]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def command(tmp_path) -> Command:
+    """A command that says where it hangs."""
+    return command_in(tmp_path)

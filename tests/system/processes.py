@@ -77,6 +77,13 @@ class Command:
         return Ended(status=process.returncode, stdout=stdout or b"", stderr=(stderr or b"").decode())
 
 
+def command_in(folder: Path) -> Command:
+    """Return a command with a home and a working folder of its own in `folder`; it says where it hangs."""
+    for name in ("home", "work"):
+        (folder / name).mkdir(parents=True)
+    return Command(folder=folder / "work", home=folder / "home", environment={"PYTHONFAULTHANDLER": "1"})
+
+
 def end_of(process: subprocess.Popen, patience: float, what: object) -> Ended:
     """Return the command's end; one that hangs says where, and fails the test with `what` happened to it."""
     try:

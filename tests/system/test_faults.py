@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exportctl.server.export.sample import make_sample
-from system.processes import Command, Ended, Served, end_of
+from system.processes import Command, Ended, Served, command_in, end_of
 from system.proxy import (
     After,
     Answer,
@@ -53,10 +53,7 @@ class Lab:
     def command(self) -> Command:
         """Return a command with a home of its own."""
         self.commands += 1
-        place = self.folder / f"command-{self.commands}"
-        (place / "home").mkdir(parents=True)
-        (place / "work").mkdir()
-        return Command(folder=place / "work", home=place / "home", environment={"PYTHONFAULTHANDLER": "1"})
+        return command_in(self.folder / f"command-{self.commands}")
 
     def start(self, command: Command) -> str:
         """Start a job past all faults and return its `PROJECT/JOB`."""

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from exportctl.server.export.sample import make_sample
-from system.processes import Command, Ended, Served, descendants_in, end_of, until
+from system.processes import Command, Ended, Served, command_in, descendants_in, end_of, until
 from system.telling import check_form, stories, story
 
 ASKED = ["--ndjson", "--progress", "none", "--transport"]
@@ -36,9 +36,7 @@ class Place:
     def __init__(self, folder, plates):
         self.folder, self.plates = folder, plates
         self.host = Command(folder=folder, home=folder / "server")
-        for name in ("home", "work"):
-            (folder / name).mkdir()
-        self.command = Command(folder=folder / "work", home=folder / "home", environment={"PYTHONFAULTHANDLER": "1"})
+        self.command = command_in(folder)
         self.served = self.begin()
 
     def begin(self, port=0):
