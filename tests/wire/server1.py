@@ -293,6 +293,8 @@ class Job1:
     playing: asyncio.Task | None = None
 
     def note(self, name, data):
+        if data.get("jobId") != self.export.job_id:
+            return  # the answer to operation:cancel, which is true of no job
         self.progress = data.get("progress", self.progress)
         self.said = ENDS.get(name, self.said)
         if name == "export:failed":
