@@ -294,3 +294,38 @@ def test_a_download_that_was_interrupted_goes_on_where_it_stopped(exportctl, ser
     assert ended.status == 0, ended.stderr
     assert ended.result["stats"]["resumedFrom"] > 1_000_000
     assert ended.result["verified"] is True
+
+
+def test_two_commands_for_the_same_job_and_place_leave_one_file_and_both_succeed(exportctl, serve, slow):
+    served = serve(slow)
+    job = started(exportctl, served, "slow")
+    exportctl.run("follow", job, *served.options)
+    with exportctl.start(
+        "download", job, *served.options, "-o", "x.zip", "--limit-rate", "20M", "--ndjson", "--progress", "none"
+    ) as first:
+        until(lambda: (orjson.loads(first.stdout.readline()).get("bytes") or 0) > 1_000_000, "a megabyte")
+        second = exportctl.run("download", job, *served.options, "-o", "x.zip", "--ndjson")
+        first.communicate()
+    assert (first.returncode, second.status) == (0, 0), second.stderr
+    assert any(line.get("code") == "locked" for line in second.lines)
+    assert [path.name for path in exportctl.folder.iterdir()] == ["x.zip"]
+
+
+def test_an_unknown_job_keeps_no_other_from_being_followed(exportctl, serve, fast):
+    served = serve(fast)
+    job = started(exportctl, served, "fast")
+    ended = exportctl.run("follow", "00000000-0000-4000-8000-000000000000", job, *served.options, "--ndjson")
+    assert ended.status == 5
+    results = {line["jobId"]: line["exitCode"] for line in ended.lines if line["event"] == "result"}
+    assert results == {"00000000-0000-4000-8000-000000000000": 5, job.split("/")[1]: 0}
+
+
+def test_a_job_of_this_machine_s_own_server_is_told_as_such(exportctl, fast):
+    ended = exportctl.run("run", fast, "-o", "x.zip", "--ndjson")
+    assert ended.status == 0, ended.stderr
+    seen = exportctl.run("status", "@last")
+    assert seen.status == 5
+    assert str(exportctl.folder / "x.zip") in seen.stderr
+    assert exportctl.run("resume").status == 0
+    [row] = rows(exportctl.run("list", "--ndjson"))
+    assert (row["status"], row["jobId"]) == ("completed", ended.result["jobId"])

@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Final
 
 from exportctl.client.api import Api, Project
-from exportctl.client.archive import Archive, check_space, present_archive
+from exportctl.client.archive import Archive, Saved, check_space, present_archive
 from exportctl.client.destination import Destination
 from exportctl.client.download import Download, extract
 from exportctl.client.embedded import Embedded
 from exportctl.client.follow import Follower, Transport
 from exportctl.client.pace import Pace
-from exportctl.commands.body.report import Report, details, error_of, signal_status
+from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Connection, Saving
-from exportctl.model.errors import CancelledElsewhere, ExportFailed, Unreachable, Usage
+from exportctl.model.errors import CancelledElsewhere, CannotWrite, ExportFailed, Unreachable, Usage
 from exportctl.model.job import Job
-from exportctl.model.lines import Outcome
+from exportctl.model.lines import Log, Outcome
 from exportctl.protocol.events import Cancelled
 
+LOCKED_SECONDS: Final = 0.5
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?)[bB]?(?:/s)?")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3}
 
@@ -145,19 +146,23 @@ async def fetch(
         verify=saving.verify,
         keeps_partial=session.outlives,
     )
+    saved: Saved | None
     if destination.is_stdout:
         saved = await download.to_descriptor(1)
     else:
         report.target = target = target or destination_path(destination, project, archive.job_id)
-        present = await present_archive(target, archive) if accepts_present else None
-        if present is None:
+        saved = await present_archive(target, archive) if accepts_present else None
+        while saved is None:
             destination.check(project=project.title or project.id, today=today())
             destination.check_free(target)
             check_space(target, archive)
             to = download.to_folder if destination.is_folder else download.to_file
-            saved = await to(target, overwrite=destination.overwrite)
-        else:
-            saved = present
+            try:
+                saved = await to(target, overwrite=destination.overwrite)
+            except CannotWrite as error:
+                if error.code != "LOCKED":
+                    raise
+                saved = await _made_by_another(session, target, archive)
         folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
         if folder is not None and not destination.is_folder:
             await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
@@ -166,6 +171,18 @@ async def fetch(
     return session.conclude(
         report, Outcome.COMPLETED, ExportFailed.exit_status if saving.strict and report.warnings else 0
     )
+
+
+async def _made_by_another(session: Session, target: Path, archive: Archive) -> Saved | None:
+    """Wait while another command fetches this very job to this place; return what it leaves, None for nothing."""
+    if session.waiting_for != "another command":
+        session.waiting_for = "another command"
+        words = printable(f"another command is fetching {target}: waiting for it")
+        session.tell(
+            Log(job_id=archive.job_id, project_id=archive.project_id, level="info", code="locked", message=words)
+        )
+    await asyncio.sleep(LOCKED_SECONDS)
+    return await present_archive(target, archive)
 
 
 def destination_path(destination: Destination, project: Project, job_id: str) -> Path:

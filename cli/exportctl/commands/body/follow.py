@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from exportctl.client.api import Api
 from exportctl.client.follow import Follower
@@ -15,7 +16,7 @@ from exportctl.commands.body.session import Session, conduct
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, settings_of
 from exportctl.commands.options import Connection, Interrupt, Shared
-from exportctl.model.errors import ExportctlError
+from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.model.lines import Log, Outcome
 from exportctl.store.jobs import KnownJob
 
@@ -36,14 +37,18 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
             return session.conclude(session.report, Outcome.OK, 0)
         session.way_back = way_back(shared, connection)
         async with reached(session, found) as api:
-            session.reports = [await _report(session, api, found, named) for named in names]
+            session.reports = [
+                Report(monotonic=time.monotonic, job_id=named.word, project_id=named.project_id, known=named.known)
+                for named in names
+            ]
             async with exporting.make_follower(session, api, connection) as follower:
                 await follower.connected()
+                following = Following(api=api, follower=follower, settings=found, after=after)
                 with Stopping(session=session, on_interrupt=on_interrupt) as stopping:
                     async with asyncio.TaskGroup() as group:
                         ends = [
-                            group.create_task(_follow(stopping, api, follower, report, after))
-                            for report in session.reports
+                            group.create_task(following.one(stopping, named, report))
+                            for named, report in zip(names, session.reports, strict=True)
                         ]
                 return next((status for end in ends if (status := end.result())), 0)
 
@@ -62,28 +67,36 @@ def _named(jobs: Sequence[str], memory: Memory) -> list[Named]:
     ]
 
 
-async def _report(session: Session, api: Api, settings: Settings, named: Named) -> Report:
-    seen = await find_job(api, named)
-    report = Report(monotonic=time.monotonic, job_id=seen.id, project_id=seen.project_id)
-    session.memory.begin(
-        report,
-        KnownJob(
-            server=settings.server or "",
-            job_id=seen.id,
-            project_id=seen.project_id,
-            project_title=seen.project_name,
-            profile=settings.profile,
-        ),
-    )
-    return report
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """The following of several jobs of one server."""
 
+    api: Api
+    follower: Follower
+    settings: Settings
+    after: int
 
-async def _follow(stopping: Stopping, api: Api, follower: Follower, report: Report, after: int) -> int:
-    session = stopping.session
-    watch = follower.watch(report.project_id or "", report.job_id or "", after=after)
-    try:
-        job = await stopping.end(api, follower, watch, report)
-    except ExportctlError as error:
-        return session.fail(error, report=report)
-    status = exporting.conclude(session, report, job)
-    return session.conclude(report, Outcome.COMPLETED, 0) if status is None else status
+    async def one(self, stopping: Stopping, named: Named, report: Report) -> int:
+        """Follow one job to its end and tell it; return its status. Its troubles are no other job's."""
+        session = stopping.session
+        try:
+            seen = await find_job(self.api, named)
+            report.job_id, report.project_id = seen.id, seen.project_id
+            session.memory.begin(
+                report,
+                KnownJob(
+                    server=self.settings.server or "",
+                    job_id=seen.id,
+                    project_id=seen.project_id,
+                    project_title=seen.project_name,
+                    profile=self.settings.profile,
+                ),
+            )
+            watch = self.follower.watch(seen.project_id or "", seen.id, after=self.after)
+            job = await stopping.end(self.api, self.follower, watch, report)
+        except ExportctlError as error:
+            if isinstance(error, NotFound):
+                session.memory.ended(report, "gone")
+            return session.fail(error, report=report)
+        status = exporting.conclude(session, report, job)
+        return session.conclude(report, Outcome.COMPLETED, 0) if status is None else status

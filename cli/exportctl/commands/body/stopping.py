@@ -22,7 +22,7 @@ from exportctl.commands.body.memory import status_of
 from exportctl.commands.body.report import Report
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Interrupt
-from exportctl.model.errors import ExportctlError, NotFound, Unreachable
+from exportctl.model.errors import ExportctlError, Unreachable
 from exportctl.model.job import Job
 from exportctl.protocol.events import Completed
 
@@ -71,9 +71,6 @@ class Stopping:
         canceller = asyncio.create_task(self._cancel(api, follower, watch, report))
         try:
             job = await asyncio.shield(watch.ended)
-        except NotFound:
-            session.memory.ended(report, "gone")
-            raise
         finally:
             canceller.cancel()
             with contextlib.suppress(asyncio.CancelledError):
