@@ -103,6 +103,21 @@ async def test_five_hundred_jobs_are_followed_on_one_socket_with_few_requests_at
     assert server.most_at_once <= AT_ONCE
 
 
+async def test_events_that_are_lost_while_the_socket_is_up_are_made_up_for_by_the_slow_look(bench, monkeypatch):
+    monkeypatch.setattr(follow1, "SAFETY_SECONDS", 0.05)
+    server = Server1([running()])
+    with serving(server):
+        async with following(server, bench) as (api, follower):
+            watch = await started(api, follower)
+            await until(lambda: watch.job.progress == 23)
+            server.jobs["j1"].progress = 59
+            await until(lambda: watch.job.progress == 59)
+            server.jobs["j1"].said = "completed"
+            assert isinstance((await end_of(watch)).end, Completed)
+    assert server.opened == 1
+    assert [line.source for line in bench.told("export:completed")] == ["poll"]
+
+
 async def test_a_socket_refused_for_a_sign_in_that_ran_out_is_opened_again_once_it_is_renewed(bench):
     server = Server1([running()])
 
