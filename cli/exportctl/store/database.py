@@ -191,10 +191,12 @@ class Database:
 
     def _check_ours(self, connection: "sqlite3.Connection") -> None:
         """Raise `Unusable` for a database that is newer, or another program's, before anything is written to it."""
-        if _version(connection) > len(MIGRATIONS):
-            raise Unusable(f"{self.path} was written by a newer exportctl: it is left alone and not used")
-        known = _pragma(connection, "application_id")
+        connection.execute("BEGIN")  # one look: another command may be making it right now
+        version, known = _version(connection), _pragma(connection, "application_id")
         is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        connection.execute("COMMIT")
+        if version > len(MIGRATIONS):
+            raise Unusable(f"{self.path} was written by a newer exportctl: it is left alone and not used")
         if known != APPLICATION_ID and not is_empty:
             raise Unusable(f"{self.path} is no database of exportctl: it is left alone and not used")
 
