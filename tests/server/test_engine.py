@@ -65,7 +65,7 @@ async def holds(condition):
 @pytest.fixture
 def many(tmp_path):
     # Large enough that the last one is still to be made when the first event has come.
-    return write_images(tmp_path / "many", 120, size=400)
+    return write_images(tmp_path / "many", 600, size=400)
 
 
 async def test_a_good_run_tells_its_story_in_order_and_every_stage_to_its_end(server):
@@ -127,8 +127,8 @@ async def test_a_cancel_ends_a_task_that_would_never_end_and_frees_its_worker(se
     async with serving(settings_for(many)) as server, server.client() as client:
         job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
         await server.events_until(client, job_id, 1)
-        make_endless(many / "cell 0120.png")
-        await images_done(server, client, job_id, 119)
+        make_endless(many / "cell 0600.png")
+        await images_done(server, client, job_id, 599)
         workers = worker_pids()
         loop = asyncio.get_running_loop()
         begin = loop.time()
@@ -138,7 +138,7 @@ async def test_a_cancel_ends_a_task_that_would_never_end_and_frees_its_worker(se
         assert (end["event"], end["data"]["cleanupCompleted"]) == ("export:cancelled", True)
         assert not job_folder(server, job_id).exists()
         await holds(lambda: not workers & worker_pids())
-        (many / "cell 0120.png").unlink()
+        (many / "cell 0600.png").unlink()
         again = await server.start(client)
         assert (await server.events(client, again))[-1]["event"] == "export:completed"
 
@@ -147,8 +147,8 @@ async def test_another_jobs_work_survives_a_cancellation_that_costs_the_workers(
     async with serving(settings_for(many, cells)) as server, server.client() as client:
         job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
         await server.events_until(client, job_id, 1)
-        make_endless(many / "cell 0120.png")
-        await images_done(server, client, job_id, 119)
+        make_endless(many / "cell 0600.png")
+        await images_done(server, client, job_id, 599)
         others = [
             (await client.post(f"/api/projects/{project.id}/export", json={"options": ALL})).json()["jobId"]
             for project in server.settings.projects[1:] * 3
@@ -213,10 +213,10 @@ async def test_an_image_that_kills_its_worker_every_time_is_a_warning_that_names
     async with serving(settings_for(many)) as server, server.client() as client:
         job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
         await server.events_until(client, job_id, 1)
-        make_endless(many / "cell 0120.png")
-        await images_done(server, client, job_id, 119)
+        make_endless(many / "cell 0600.png")
+        await images_done(server, client, job_id, 599)
         for _ in range(2):
-            with await writer_of(many / "cell 0120.png"):
+            with await writer_of(many / "cell 0600.png"):
                 # A worker reads that image now. Who else there is works at nothing.
                 workers = worker_pids()
                 for pid in workers:
@@ -225,7 +225,7 @@ async def test_an_image_that_kills_its_worker_every_time_is_a_warning_that_names
         end = (await server.events(client, job_id))[-1]
         assert end["event"] == "export:completed"
         assert len(end["data"]["warnings"]) == 1
-        assert "cell 0120.png" in end["data"]["warnings"][0]
+        assert "cell 0600.png" in end["data"]["warnings"][0]
 
 
 async def test_a_full_disk_fails_the_job_in_words_and_frees_what_it_took(server, monkeypatch):
@@ -283,7 +283,7 @@ async def test_after_a_restart_ended_jobs_are_as_they_were_and_unfinished_ones_f
         await server.events(client, running)
         last = await server.start(client)
         await server.events_until(client, last, 1)
-        make_endless(many / "cell 0120.png")
+        make_endless(many / "cell 0600.png")
     async with serving(settings) as server, server.client() as client:
         for job_id, events in before.items():
             assert await server.events(client, job_id) == events

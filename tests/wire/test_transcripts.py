@@ -66,7 +66,10 @@ def test_every_recorded_socket_runs_through_the_machine(scenario):
     assert recorded
     for sent in recorded:
         connection = Connection()
-        told = [happening for frame in sent for happening in connection.receive_text(frame)]
+        told, answered = [], []
+        for frame in sent:
+            told += connection.receive_text(frame)
+            answered += connection.data_to_send()
         assert isinstance(told[0], Opened)
         if len(told) == 1:
             assert scenario == "auth"  # the one socket that never asked to connect
@@ -75,7 +78,7 @@ def test_every_recorded_socket_runs_through_the_machine(scenario):
         assert connection.state is (State.CONNECTED if isinstance(told[1], Connected) else State.LEFT)
         assert all(isinstance(happening, EventReceived) for happening in told[2:])
         assert len(told) == len(sent) - sent.count("2")
-        assert connection.data_to_send() == ["40"] + ["3"] * sent.count("2")
+        assert answered == ["40"] + ["3"] * sent.count("2")
 
 
 @pytest.mark.skipif("polling_transport" not in SCENARIOS, reason="no recorded polling session")

@@ -138,6 +138,11 @@ class Api(Asker):
             raise failures.not_json(self.server.url, "an answer without jobId")
         return job_id
 
+    async def meet(self) -> None:
+        """Ask anything, where nothing was asked yet: the first JSON answer fixes the protocol (`WIRE.md`)."""
+        if self.protocol is None:
+            await self._get("/api/projects", what="the list of projects", params={"page": 1, "limit": 1})
+
     async def status(self, project_id: str | None, job_id: str, *, attempts: int = ATTEMPTS) -> JobStatus:
         """Return the job as the server sees it."""
         path = self._job_path(project_id, job_id) + "/status" if project_id else f"/api/export/{quote(job_id, safe='')}"

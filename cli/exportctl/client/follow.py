@@ -72,7 +72,7 @@ class Follower:
         return self._desk.polls
 
     async def __aenter__(self) -> Self:
-        """Begin to connect; `connected` waits for the outcome."""
+        """Begin to connect; `connected` waits for the outcome. The API was asked something before: see `Api.meet`."""
         await self._desk.tasks.__aenter__()
         self._desk.run(self._link())
         self._desk.run(self._notice_slumber())

@@ -66,7 +66,7 @@ class Cancelling:
                 session.say(f"{seen.project_id}/{seen.id}: had ended already, {seen.status}")
                 return session.conclude(report, _OUTCOMES[seen.status], 0)
             session.say_now(f"Cancelling {seen.project_id}/{seen.id}…")
-            async with exporting.make_follower(session, self._api, self._connection) as follower:
+            async with exporting.open_follower(session, self._api, self._connection) as follower:
                 await follower.connected()
                 job = await self._end(follower, named, report, seen)
         except ExportctlError as error:

@@ -6,7 +6,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -31,10 +31,12 @@ _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?)[bB]?(?:/s)?")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
-def make_follower(session: Session, api: Api, connection: Connection) -> Follower:
-    """Return the follower that tells this session's lines."""
+@contextlib.asynccontextmanager
+async def open_follower(session: Session, api: Api, connection: Connection) -> AsyncIterator[Follower]:
+    """Open the follower that tells this session's lines; the server's protocol is known before it connects."""
+    await api.meet()
     transport: Transport = connection.transport
-    return Follower(
+    follower = Follower(
         api=api,
         tell=session.tell,
         sleep=asyncio.sleep,
@@ -43,6 +45,8 @@ def make_follower(session: Session, api: Api, connection: Connection) -> Followe
         transport=transport,
         poll_interval=connection.poll_interval,
     )
+    async with follower:
+        yield follower
 
 
 def check_stdout(*, ndjson: bool) -> None:

@@ -41,7 +41,7 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
                 Report(monotonic=time.monotonic, job_id=named.word, project_id=named.project_id, known=named.known)
                 for named in names
             ]
-            async with exporting.make_follower(session, api, connection) as follower:
+            async with exporting.open_follower(session, api, connection) as follower:
                 await follower.connected()
                 following = Following(api=api, follower=follower, settings=found, after=after)
                 with Stopping(session=session, on_interrupt=on_interrupt) as stopping:

@@ -97,7 +97,7 @@ class Resuming:
             settings = settings_of_known(first, self.connection)
             async with (
                 reached(session, settings) as api,
-                exporting.make_follower(session, api, self.connection) as follower,
+                exporting.open_follower(session, api, self.connection) as follower,
             ):
                 await follower.connected()
                 async with asyncio.TaskGroup() as group:

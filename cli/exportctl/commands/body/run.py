@@ -77,7 +77,7 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
         session.report.project_id = project.id
         if asked.content.dry_run:
             return _dry_run(session, project)
-        follower = await stack.enter_async_context(exporting.make_follower(session, api, asked.connection))
+        follower = await stack.enter_async_context(exporting.open_follower(session, api, asked.connection))
         await follower.connected()
         with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
             report = session.report
