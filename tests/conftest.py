@@ -2,12 +2,20 @@
 
 import asyncio
 import inspect
+import signal
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("exportctl", print_blob=True, deadline=None)  # a busy machine is no failure
 settings.load_profile("exportctl")
+
+
+def pytest_configure():
+    """Take back signals that are ignored from outside (nohup, a shell's background): commands would inherit that."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)
