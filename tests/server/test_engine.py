@@ -40,18 +40,6 @@ def make_endless(path):
     os.mkfifo(path)
 
 
-async def writer_of(pipe):
-    """Open a named pipe for writing as soon as somebody reads it."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
-            except OSError as error:
-                if error.errno != errno.ENXIO:
-                    raise
-                await asyncio.sleep(0.01)
-
-
 def worker_pids():
     return {process.pid for process in multiprocessing.active_children()}
 
@@ -207,25 +195,6 @@ async def test_a_killed_worker_costs_time_and_nothing_else(settings_for, tmp_pat
         names = [sorted(zipfile.ZipFile(job_folder(server, one) / "archive.zip").namelist()) for one in (whole, job_id)]
         assert names[0] == names[1]
         assert len(set(names[1])) == len(names[1])
-
-
-async def test_an_image_that_kills_its_worker_every_time_is_a_warning_that_names_it(settings_for, many):
-    async with serving(settings_for(many)) as server, server.client() as client:
-        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
-        await server.events_until(client, job_id, 1)
-        make_endless(many / "cell 0600.png")
-        await images_done(server, client, job_id, 599)
-        for _ in range(2):
-            with await writer_of(many / "cell 0600.png"):
-                # A worker reads that image now. Who else there is works at nothing.
-                workers = worker_pids()
-                for pid in workers:
-                    os.kill(pid, signal.SIGKILL)
-                await holds(lambda workers=workers: not workers & worker_pids())
-        end = (await server.events(client, job_id))[-1]
-        assert end["event"] == "export:completed"
-        assert len(end["data"]["warnings"]) == 1
-        assert "cell 0600.png" in end["data"]["warnings"][0]
 
 
 async def test_a_full_disk_fails_the_job_in_words_and_frees_what_it_took(server, monkeypatch):
