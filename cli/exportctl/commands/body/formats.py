@@ -24,7 +24,6 @@ def formats(*, shared: Shared, connection: Connection) -> int:
         cells = [(f"--{row.kind} {row.id}", row.name or "", row.description or "") for row in rows]
         for line in table(_HEADINGS, cells, columns=columns()):
             session.say(line)
-        session.tell(session.report.result(Outcome.OK, 0))
-        return 0
+        return session.conclude(session.report, Outcome.OK, 0)
 
     return conduct("formats", shared, lambda: server_settings(connection, "formats"), body, has_progress=False)

@@ -83,8 +83,7 @@ async def _login(session: Session, settings: Settings, who: Credentials, *, in_k
     for code, remark in _remarks(settings).items():
         session.tell(Log(level="warning", code=code, message=remark))
         session.say_now(remark)
-    session.tell(session.report.result(Outcome.OK, 0))
-    return 0
+    return session.conclude(session.report, Outcome.OK, 0)
 
 
 def _remarks(settings: Settings) -> dict[str, str]:

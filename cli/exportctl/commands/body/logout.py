@@ -38,8 +38,7 @@ async def _logout(session: Session, settings: Settings) -> int:
                     await _end(session, jar, api.http, url)
             except LockHeldError as error:
                 raise CannotWrite(f"another command holds {jar.path}", hint="try again when it has ended") from error
-    session.tell(session.report.result(Outcome.OK, 0))
-    return 0
+    return session.conclude(session.report, Outcome.OK, 0)
 
 
 async def _end(session: Session, jar: Jar, http: httpx.AsyncClient, url: str) -> None:

@@ -36,8 +36,7 @@ def projects(*, search: str | None, shared: Shared, connection: Connection) -> i
                 session.say(line)
         else:
             session.say_now("No projects" if search is None else f"No projects match {search!r}")
-        session.tell(session.report.result(Outcome.OK, 0))
-        return 0
+        return session.conclude(session.report, Outcome.OK, 0)
 
     return conduct("projects", shared, lambda: server_settings(connection, "projects"), body, has_progress=False)
 

@@ -86,8 +86,7 @@ class Session:
         if self.progress is not None:
             self.progress.say(safe)
         elif not self.shared.quiet:
-            with contextlib.suppress(OSError):
-                os.write(2, f"{safe}\n".encode("utf-8", "replace"))
+            _to_standard_error(safe)
 
     def abort(self, error: ExportctlError) -> None:
         """End the command with `error`, from outside its body."""
@@ -165,8 +164,7 @@ class Session:
                 self.progress.say(line)
             return
         standing = "; ".join(report.standing() for report in self.reports)
-        with contextlib.suppress(OSError):
-            os.write(2, f"{first_line(standing, limit=MESSAGE_COLUMNS)}\n".encode("utf-8", "replace"))
+        _to_standard_error(first_line(standing, limit=MESSAGE_COLUMNS))
 
     async def _tick(self) -> None:
         kept_at = self.stream.monotonic()
@@ -296,9 +294,8 @@ def conduct(
         status = _conduct(session, settings, body)
     except BrokenPipeError:
         session.caught, status = signal.SIGPIPE, signal_status(signal.SIGPIPE)
-    except (
-        ExportctlError
-    ) as error:  # standard output or the events file takes no more: the end could not be told either
+    except ExportctlError as error:
+        # Standard output or the events file takes no more: the end could not be told either.
         session.errors.append(error)
         status = error.exit_status
     session.memory.close()
@@ -336,6 +333,11 @@ def refuse(command: str | None, error: ExportctlError, *, ndjson: bool) -> int:
         stream.close()
     show(error)
     return error.exit_status
+
+
+def _to_standard_error(line: str) -> None:
+    with contextlib.suppress(OSError):  # there may be none
+        os.write(2, f"{line}\n".encode("utf-8", "replace"))
 
 
 def _leaf(error: BaseException) -> BaseException:

@@ -22,8 +22,7 @@ async def _whoami(session: Session, settings: Settings) -> int:
         email = await _asked(api)
     session.tell(Log(level="info", code="signed-in", message=f"signed in as {email or _NAMELESS} on {settings.server}"))
     session.say(email or _NAMELESS)
-    session.tell(session.report.result(Outcome.OK, 0))
-    return 0
+    return session.conclude(session.report, Outcome.OK, 0)
 
 
 async def _asked(api: Api) -> str | None:
