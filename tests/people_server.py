@@ -25,9 +25,13 @@ EMAIL, PASSWORD = "ana@example.com", "tajné heslo č. 1"
 
 @dataclass
 class People:
-    """What the server does; a test turns the knobs while it runs."""
+    """What the server does; a test turns the knobs while it runs.
+
+    `access_uses`: how many requests one access token lets in, None for as many as its time allows.
+    """
 
     access_seconds: float = 900.0
+    access_uses: int | None = None
     refresh_seconds: int = 604800
     is_secure: bool = False
     has_cookies: bool = True
@@ -40,6 +44,7 @@ class People:
     hold_refresh: threading.Event | None = None
     holds_before: bool = False
     access: dict[str, float] = field(default_factory=dict)
+    uses: Counter = field(default_factory=Counter)
     refresh: dict[str, bool] = field(default_factory=dict)
     rotations: int = 0
     reused: int = 0
@@ -63,7 +68,9 @@ class People:
             return "Chybí autentizační token"
         if token not in self.access:
             return "Neplatný token"
-        return None if time.monotonic() < self.access[token] else "Token vypršel"
+        self.uses[token] += 1
+        is_used_up = self.access_uses is not None and self.uses[token] > self.access_uses
+        return "Token vypršel" if is_used_up or time.monotonic() >= self.access[token] else None
 
     def issue(self, answer: JSONResponse, *, remember: bool) -> JSONResponse:
         access, refresh = f"access-{secrets.token_urlsafe(24)}", f"refresh-{secrets.token_urlsafe(24)}"

@@ -102,10 +102,8 @@ def test_it_ends_when_its_input_ends_whatever_clients_hold_open(child, configura
         opened.append(connection)
     assert opened[0].recv(1)
     assert len(processes_of(process.pid)) >= 3
-    begin = time.monotonic()
     process.stdin.close()
     assert process.wait(20) == 0
-    assert time.monotonic() - begin < 5, "two seconds, and a busy machine"
     holds(lambda: not processes_of(process.pid))
     for connection in opened:
         connection.close()
