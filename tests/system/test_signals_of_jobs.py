@@ -117,7 +117,9 @@ def test_sigusr1_is_answered_with_one_line_whatever_is_shown(exportctl, serve, s
 
 def test_ctrl_z_and_fg_let_the_job_be_followed_to_its_end(exportctl, serve, slow):
     served = serve(slow)
-    with run_slow(exportctl, served) as run:
+    # A group of its own, as a shell gives each job: in an orphaned group, whose leader's session has no one to say
+    # `fg`, the kernel drops SIGTSTP (POSIX, Orphaned Process Group), and the tests' own group may be one.
+    with run_slow(exportctl, served, process_group=0) as run:
         lines_until(run, "export:progress")
         run.send_signal(signal.SIGTSTP)
         until(lambda: Path(f"/proc/{run.pid}/stat").read_text().split(") ")[1][0] == "T", "the command to stop")
