@@ -243,6 +243,7 @@ async def following(peer, bench, *, token=TOKEN, **options):
             sleep=bench.sleep,
             jitter=lambda: 0.5,
             monotonic=lambda: bench.now,
+            soon=options.pop("soon", 20.0),  # a busy machine is no mute server
             **options,
         ) as follower,
     ):

@@ -1,16 +1,19 @@
 """Following jobs: one socket kept up for all of them, and what is told over it or asked without it as their lines.
 
-Connect, then start: the socket is up before the job exists. While it is down the dialogue polls, and the socket is
-tried again in the background with jittered exponential back-off, at once where the machine slept; when it is back
-polling stops. Which protocol is spoken is the dialogue's business (`follow1`, `follow2`): both tell the same events.
+Connect, then start: the socket is up before the job exists, or was waited for as long as that helps. While it is down,
+or takes longer than a second to come up, the dialogue polls, and the socket is tried in the background with jittered
+exponential back-off, at once where the machine slept; when it is up polling stops. Which protocol is spoken is the
+dialogue's business (`follow1`, `follow2`): both tell the same events.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn, Self
 
+from exportctl.client import failures
 from exportctl.client.api import Api
 from exportctl.client.desk import OUTAGE_SECONDS, Desk, Dialogue, Transport
 from exportctl.client.follow1 import StatusDialogue
@@ -21,7 +24,7 @@ from exportctl.client.waiting import LOOK_SECONDS, Slumber, sleep_or
 from exportctl.client.watch import Watch
 from exportctl.model.errors import ExportctlError, NotAllowed, Unreachable
 from exportctl.model.job import Job
-from exportctl.model.lines import Line
+from exportctl.model.lines import ConnectionState, Line
 from exportctl.protocol.happenings import AckReceived
 
 __all__ = ["OUTAGE_SECONDS", "Follower", "Transport"]
@@ -30,13 +33,18 @@ _RETRY_FIRST: Final = 0.5
 _RETRY_MOST: Final = 30.0
 _STEADY_SECONDS: Final = 5.0
 """How long a socket must have lived for the waits between attempts to begin anew."""
+SOON_SECONDS: Final = 1.0
+"""How long a first socket that neither comes up nor fails is waited for."""
+BEFORE_START_SECONDS: Final = 15.0
+"""The same before a start on protocol 1, which loses what it tells before there is a socket (`WIRE.md`, 1 and 13)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Follower:
     """Follows any number of jobs over one socket. Use as a context manager; `tell` takes the lines.
 
-    `sleep` and `jitter` (0 to 1) are the waits between attempts, `monotonic` the clock of outages.
+    `sleep` and `jitter` (0 to 1) are the waits between attempts, `monotonic` the clock of outages, `soon` the seconds
+    that `connected` waits.
     """
 
     api: Api
@@ -46,12 +54,13 @@ class Follower:
     monotonic: Callable[[], float]
     transport: Transport = "auto"
     poll_interval: float = 2.0
+    soon: float = SOON_SECONDS
     slumber: Slumber = field(default_factory=lambda: Slumber(wall=time.time, monotonic=time.monotonic))
     reconnects: int = field(init=False, default=0)
     _desk: Desk = field(init=False)
     _dialogue: Dialogue | None = field(init=False, default=None)
     _tried: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _refused: NotAllowed | None = field(init=False, default=None)
+    _refused: ExportctlError | None = field(init=False, default=None)
     _awake: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _limit: asyncio.Timeout | None = field(init=False, default=None)
 
@@ -90,11 +99,28 @@ class Follower:
             # What the body raised goes its own way, not into a group.
             await self._desk.tasks.__aexit__(None, None, None)
 
-    async def connected(self) -> None:
-        """Wait until the socket is up or was tried once. Raises `NotAllowed` where the server refuses the sign-in."""
-        await self._tried.wait()
+    async def connected(self, *, before_start: bool = False) -> None:
+        """Wait until the socket is up or was tried once, for a second at most: without it a job is followed by polls.
+
+        `before_start`: a job is to be started, which protocol 1 tells of only once and perhaps before its answer: there
+        the socket is waited for longer. Raises what the server refuses: `NotAllowed` for the sign-in.
+        """
+        if not await self._comes_up(self.soon):
+            left = BEFORE_START_SECONDS if before_start and self.api.protocol == 1 else 0.0
+            if left:
+                reason = f"no socket yet: the start waits for it, {left:.0f} s at most"
+                self._desk.changed("reconnecting", reason)
+            if not left or not await self._comes_up(left):
+                self._without("the socket is not up yet")
         if self._refused is not None:
             raise self._refused
+
+    async def _comes_up(self, seconds: float) -> bool:
+        """Wait for the first attempt; return whether it was over in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._tried.wait()
+        return self._tried.is_set()
 
     def watch(
         self,
@@ -117,7 +143,10 @@ class Follower:
             ended=asyncio.get_running_loop().create_future(),
         )
         self._desk.watches[job_id] = watch
-        self._talk().attend(watch)
+        if self._refused is None:
+            self._talk().attend(watch)
+        else:
+            watch.fail(self._refused)
         return watch
 
     def strangers(self) -> list[str]:
@@ -157,11 +186,11 @@ class Follower:
                     await self._serve(socket)
             except SocketLost as lost:
                 reason = str(lost)
-            except NotAllowed as refusal:
+            except ExportctlError as error:
                 try:
-                    was_renewed = await self._overcome(refusal, seen, was_renewed=was_renewed)
-                except ExportctlError as error:
-                    reason = error.message  # whether it can be renewed is to be seen
+                    was_renewed = await self._overcome(error, seen, was_renewed=was_renewed)
+                except Unreachable as away:
+                    reason = away.message  # whether it can be overcome is to be seen
                 else:
                     if was_renewed:
                         continue
@@ -179,20 +208,22 @@ class Follower:
             await sleep_or(self.sleep, delay, self._awake)
             self._awake.clear()
 
-    async def _overcome(self, refusal: NotAllowed, seen: int, *, was_renewed: bool) -> bool:
-        """Renew the sign-in that the server refused, once; False: there is none any more, and the following has ended.
+    async def _overcome(self, refusal: ExportctlError, seen: int, *, was_renewed: bool) -> bool:
+        """Renew the sign-in that the server refused, once; False: nothing can be done, and the following has ended.
 
-        Raises what keeps it from being known.
+        Raises `Unreachable` where waiting may help.
         """
         try:
-            if not was_renewed and await self.api.renewed(seen):
+            if isinstance(refusal, NotAllowed) and not was_renewed and await self.api.renewed(seen):
                 return True
-        except NotAllowed as over:
+        except ExportctlError as over:
             refusal = over
+        if isinstance(refusal, Unreachable) and failures.is_passing(refusal):
+            raise refusal
         self._give_up(refusal)
         return False
 
-    def _give_up(self, refusal: NotAllowed) -> None:
+    def _give_up(self, refusal: ExportctlError) -> None:
         self._refused = refusal
         self._tried.set()
         for watch in self._desk.watches.values():
@@ -201,13 +232,15 @@ class Follower:
     def _lost(self, reason: str, attempt: int, delay: float, *, down_for: float) -> None:
         """Say that the socket is down, and go on without it where that is allowed."""
         self._desk.socket = None
-        is_alone = self.transport == "socket"
-        self._desk.changed("reconnecting" if is_alone else "polling", reason, attempt=attempt, retry_in=round(delay, 1))
+        self._without(reason, attempt=attempt, retry_in=round(delay, 1))
+        if self.transport == "socket" and down_for > OUTAGE_SECONDS:
+            self._give_up(Unreachable(f"no socket to {self.api.server.url}: {reason}", hint="--transport auto"))
+
+    def _without(self, reason: str, *, attempt: int | None = None, retry_in: float | None = None) -> None:
+        state: ConnectionState = "reconnecting" if self.transport == "socket" else "polling"
+        self._desk.changed(state, reason, attempt=attempt, retry_in=retry_in)
         self._tried.set()
         self._talk().down(reason)
-        if is_alone and down_for > OUTAGE_SECONDS:
-            for watch in self._desk.watches.values():
-                watch.fail(Unreachable(f"no socket to {self.api.server.url}: {reason}", hint="--transport auto"))
 
     async def _serve(self, socket: Socket) -> NoReturn:
         """Hand on what comes, until the socket is lost."""

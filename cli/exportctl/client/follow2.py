@@ -22,6 +22,8 @@ from exportctl.protocol.events import AnyEvent, Cancelled, Completed, Failed, He
 from exportctl.protocol.happenings import AckReceived
 from exportctl.protocol.jsontext import Value
 
+SOON_SECONDS: Final = 2.0
+"""Silence about a job whose subscription is not acknowledged, after which it is polled beside it."""
 MUTE_SECONDS: Final = 15.0
 """Silence about a running job after which its log is asked: three heartbeats were due (`WIRE.md`, Events)."""
 
@@ -48,9 +50,7 @@ class LogDialogue:
         """Subscribe to what is followed, from where each job is."""
         self._is_mute = False
         for watch in self.desk.watches.values():
-            if watch.poller is not None:
-                watch.poller.cancel()
-                watch.poller = None
+            self._stop_poller(watch)
             self.desk.run(self._subscribe(watch, socket))
         self.desk.run(self._mind(socket))
 
@@ -103,7 +103,11 @@ class LogDialogue:
                     return  # whatever came in its place has taken the job over
                 if self._is_mute:
                     raise TimeoutError  # noqa: TRY301 - as the one before it: many jobs do not wait one by one
-                answer = await self._calls.call(socket, "export:subscribe", _subscription(watch))
+                hurrying = self.desk.run(self._hurry(watch))
+                try:
+                    answer = await self._calls.call(socket, "export:subscribe", _subscription(watch))
+                finally:
+                    hurrying.cancel()
         except SocketLost:
             if self.desk.transport != "socket":
                 self._start_poller(watch)
@@ -118,12 +122,22 @@ class LogDialogue:
             # The socket is fast, REST is the judge: it says what the refusal means, or has no part in it.
             self._start_poller(watch)
             return
+        self._stop_poller(watch)
         self._note_log(watch, reading.text(answer, "log"), gap=reading.flag(answer, "gap") or False)
         last_seq = reading.integer(answer, "lastSeq") or 0
         watch.sequencer.hear(last_seq)
         if watch.is_over(reading.text(answer, "status"), last_seq):
             self._start_poller(watch)
         self._fill(watch)
+
+    async def _hurry(self, watch: Watch) -> None:
+        """Poll as well where the socket says nothing of the job: no answer is worth a long wait without one."""
+        heard = -1
+        while heard != watch.heard:
+            heard = watch.heard
+            await asyncio.sleep(SOON_SECONDS)
+        if self.desk.transport != "socket":
+            self._start_poller(watch)
 
     def _take(self, event: AnyEvent, source: Source) -> None:
         """Let an event through to its job, in order."""
@@ -193,6 +207,11 @@ class LogDialogue:
     def _start_poller(self, watch: Watch) -> None:
         if watch.poller is None and not watch.ended.done():
             watch.poller = self.desk.run(self._poll(watch))
+
+    def _stop_poller(self, watch: Watch) -> None:
+        if watch.poller is not None:
+            watch.poller.cancel()
+            watch.poller = None
 
     async def _poll(self, watch: Watch) -> None:
         """Follow one job by poll until it ends or the socket is back."""

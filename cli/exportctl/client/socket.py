@@ -7,7 +7,7 @@ socket, and so is a server that takes nothing of what is sent. What came before 
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -34,6 +34,9 @@ from exportctl.protocol.happenings import (
 from exportctl.protocol.jsontext import Value
 
 CONNECT_SECONDS: Final = 10.0
+"""How long each step to a socket may take: the connection, the answer to the upgrade, the permission."""
+OPEN_SECONDS: Final = 30.0
+"""How long all of them may, whatever comes in drops, with a sign-in renewed on the way."""
 SEND_SECONDS: Final = 20.0
 """How long a server may take nothing of what is sent."""
 
@@ -144,24 +147,35 @@ class Socket:
 
 @asynccontextmanager
 async def open_socket(http: httpx.AsyncClient, server: Server) -> AsyncIterator[Socket]:
-    """Open a socket and connect it. Raises `SocketLost`, `NotAllowed`; so may the body."""
+    """Open a socket and connect it. Raises `SocketLost`, `NotAllowed`; so may the body.
+
+    A certificate that is not trusted, and a sign-in that cannot be renewed, are raised as what they are.
+    """
     auth: dict[str, Value] | None = {"token": server.token} if server.token else None
+    connecting: AbstractAsyncContextManager[WebSocket] = httpx_ws.aconnect_ws(
+        f"{server.url}/socket.io/?EIO=4&transport=websocket",
+        http,
+        keepalive_ping_interval_seconds=None,
+        timeout=CONNECT_SECONDS,
+        session_class=WebSocket,
+    )
     try:
-        web_socket: WebSocket
-        async with httpx_ws.aconnect_ws(
-            f"{server.url}/socket.io/?EIO=4&transport=websocket",
-            http,
-            keepalive_ping_interval_seconds=None,
-            timeout=CONNECT_SECONDS,
-            session_class=WebSocket,
-        ) as web_socket:
-            socket = Socket(web_socket=web_socket, machine=Connection(auth=auth))
-            await socket.connect()
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(OPEN_SECONDS):
+                    web_socket = await stack.enter_async_context(connecting)
+                    socket = Socket(web_socket=web_socket, machine=Connection(auth=auth))
+                    await socket.connect()
+            except TimeoutError as error:
+                raise SocketLost(f"no socket within {OPEN_SECONDS:.0f} s") from error
             yield socket
     except httpx_ws.HTTPXWSException as error:
         raise SocketLost(_words(error)) from error
     except httpx.HTTPError as error:
-        raise SocketLost(failures.from_transport(error, server.url).message) from error
+        problem = failures.from_transport(error, server.url)
+        if not failures.is_passing(problem):
+            raise problem from error
+        raise SocketLost(problem.message) from error
 
 
 def _words(error: httpx_ws.HTTPXWSException) -> str:

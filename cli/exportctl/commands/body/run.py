@@ -78,7 +78,7 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
         if asked.content.dry_run:
             return _dry_run(session, project)
         follower = await stack.enter_async_context(exporting.open_follower(session, api, asked.connection))
-        await follower.connected()
+        await follower.connected(before_start=True)
         with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
             report = session.report
             begun = await begin(stopping, api, project, options, if_busy=asked.if_busy, strangers=follower.strangers)
