@@ -43,6 +43,7 @@ class Asked:
 
     headers: dict
     writer: asyncio.StreamWriter
+    method: str = "GET"
 
     @property
     def start(self):
@@ -51,7 +52,7 @@ class Asked:
 
     def say(self, status, headers, body=b""):
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self.writer.write(f"HTTP/1.1 {status} X\r\n{head}\r\n".encode() + body)
+        self.writer.write(f"HTTP/1.1 {status} X\r\n{head}\r\n".encode() + (b"" if self.method == "HEAD" else body))
 
     def whole(self, content=WHOLE, *, etag='"v1"', until=None, **headers):
         """Answer 200; with `until` the connection is cut after so many bytes."""
@@ -90,7 +91,7 @@ class Peer:
             while not writer.is_closing():
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
-                asked = Asked({name.lower(): value for name, value in lines}, writer)
+                asked = Asked({name.lower(): value for name, value in lines}, writer, head.partition(" ")[0])
                 self.asked.append(asked)
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 answer(asked)

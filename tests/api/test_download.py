@@ -277,7 +277,7 @@ async def test_an_old_file_is_kept_whatever_goes_wrong_with_the_new_one(bench, p
     assert target.read_bytes() == WHOLE
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, NotAllowed), (403, NotAllowed), (404, NotFound), (410, NotFound)])
+@pytest.mark.parametrize(("status", "kind"), [(401, NotAllowed), (403, NotAllowed), (404, NotFound)])
 async def test_a_refusal_ends_it_at_once_and_keeps_what_was_fetched(bench, peer, target, status, kind):
     peer.answers = [lambda asked: asked.whole(until=CUT), lambda asked: asked.refuse(status)]
     with pytest.raises(kind):
@@ -491,11 +491,27 @@ class TestStandardOutput:
         saved, _ = await self.to_pipe(bench.download(sha256=None))
         assert saved.verified
 
-    async def test_where_neither_a_digest_nor_crcs_can_vouch_the_bytes_are_not_called_verified(self, bench, peer):
+    async def test_crcs_behind_their_entries_vouch_too(self, bench, peer):
+        """As in the archives of protocol 1, which has no digest."""
         unsized = io.BytesIO()
-        with zipfile.ZipFile(OneWay(unsized), "w") as made:
+        with zipfile.ZipFile(OneWay(unsized), "w", zipfile.ZIP_DEFLATED) as made:
             made.writestr("a", b"its size stands behind it")
         peer.answers = [lambda asked: asked.whole(unsized.getvalue())]
+        saved, _ = await self.to_pipe(bench.download(sha256=None, size=None))
+        assert saved.verified
+
+    @pytest.mark.parametrize("content", [WHOLE[:-1], WHOLE[:CUT], WHOLE + b"x", b"nonsense", b""])
+    async def test_what_is_no_right_archive_is_said_to_be_wrong_without_any_digest(self, bench, peer, content):
+        peer.answers = [lambda asked: asked.whole(content)]
+        with pytest.raises(Damaged) as caught:
+            await self.to_pipe(bench.download(sha256=None, size=None))
+        assert (caught.value.code, caught.value.exit_status) == ("BAD_ARCHIVE", 8)
+
+    async def test_where_neither_a_digest_nor_crcs_can_vouch_the_bytes_are_not_called_verified(self, bench, peer):
+        strange = io.BytesIO()
+        with zipfile.ZipFile(strange, "w", zipfile.ZIP_BZIP2) as made:
+            made.writestr("a", b"packed in a way that needs all of it")
+        peer.answers = [lambda asked: asked.whole(strange.getvalue())]
         saved, _ = await self.to_pipe(bench.download(sha256=None, size=None))
         assert not saved.verified
 

@@ -23,6 +23,20 @@ ENTRIES = {
 }
 
 
+class OneWay(io.RawIOBase):
+    """A file that cannot be gone back in."""
+
+    def __init__(self, to):
+        super().__init__()
+        self._to = to
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        return self._to.write(data)
+
+
 def packed(method=zipfile.ZIP_STORED, *, comment=b"", entries=None):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", method) as made:
@@ -32,15 +46,36 @@ def packed(method=zipfile.ZIP_STORED, *, comment=b"", entries=None):
     return content.getvalue()
 
 
-def vouches(content, cuts=()):
+def packed_one_way(method=zipfile.ZIP_STORED, *, entries=None, zip64=False):
+    """Return an archive whose sizes and CRCs stand behind the data, as archives of protocol 1."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(OneWay(content), "w", method) as made:
+        for name, data in (ENTRIES if entries is None else entries).items():
+            with made.open(name, "w", force_zip64=zip64) as entry:
+                entry.write(data)
+    return content.getvalue()
+
+
+def fed(content, cuts=()):
     stream = ZipStream()
     edges = [0, *sorted(cuts), len(content)]
     for start, stop in itertools.pairwise(edges):
         stream.feed(memoryview(content)[start:stop])
-    return stream.vouches
+    return stream
+
+
+def vouches(content, cuts=()):
+    return fed(content, cuts).vouches
 
 
 STORED, DEFLATED = packed(), packed(zipfile.ZIP_DEFLATED)
+# An entry that holds what looks like a description, and one that ends in half of one.
+TRICKY = {**ENTRIES, "inner.zip": packed_one_way(), "signs": b"PK\x07\x08" * 20 + b"PK\x07", "last": b"PK"}
+UNSIZED = [
+    packed_one_way(method, entries=TRICKY, zip64=zip64)
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    for zip64 in (False, True)
+]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -77,9 +112,43 @@ def test_entries_beyond_the_old_format_are_vouched_for():
     assert vouches(content.getvalue())
 
 
+@pytest.mark.parametrize("content", UNSIZED, ids=["stored", "stored, wide", "deflated", "deflated, wide"])
+def test_sizes_behind_the_data_are_vouched_for_however_the_bytes_come(content):
+    assert vouches(content)
+    assert vouches(content, range(1, len(content)))
+    for seed in range(20):
+        assert vouches(content, random.Random(seed).sample(range(1, len(content)), 40))
+
+
+def test_a_description_without_its_signature_is_read_too():
+    """Old writers leave it out (4.3.9.3)."""
+    content = packed_one_way(zipfile.ZIP_DEFLATED, entries={"a": b"text " * 100})
+    at = content.index(b"PK\x07\x08")
+    end = content.rindex(b"PK\x05\x06")
+    moved = (int.from_bytes(content[end + 16 : end + 20], "little") - 4).to_bytes(4, "little")
+    assert vouches(content[:at] + content[at + 4 : end + 16] + moved + content[end + 20 :])
+
+
+@pytest.mark.parametrize("content", UNSIZED, ids=["stored", "stored, wide", "deflated", "deflated, wide"])
+def test_no_damage_of_sizes_behind_the_data_is_vouched_for(content):
+    chance = random.Random(2)
+    for _ in range(300):
+        broken = bytearray(content)
+        broken[chance.randrange(len(broken))] ^= chance.randrange(1, 256)
+        with zipfile.ZipFile(io.BytesIO(content)) as whole:
+            if vouches(bytes(broken)):  # a time stamp, say
+                with zipfile.ZipFile(io.BytesIO(broken)) as archive:
+                    assert {name: archive.read(name) for name in archive.namelist()} == {
+                        name: whole.read(name) for name in whole.namelist()
+                    }
+    assert fed(content[: len(content) // 2]).denies
+    assert fed(content[:-1]).denies
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_what_it_cannot_follow_it_does_not_vouch_for(method):
-    assert not vouches(packed(method))
+def test_what_it_cannot_follow_it_neither_vouches_for_nor_denies(method):
+    stream = fed(packed(method))
+    assert (stream.vouches, stream.denies) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -98,12 +167,13 @@ def test_what_it_cannot_follow_it_does_not_vouch_for(method):
 )
 def test_a_damaged_archive_is_never_vouched_for(content):
     assert not vouches(content)
+    assert fed(content).denies
 
 
 @given(at=st.integers(0, len(STORED) - 1), bits=st.integers(1, 255), cut=st.integers(1, len(STORED) - 1))
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_never_vouches_for_a_damage_that_the_second_pass_would_find(tmp_path, at, bits, cut):
-    for whole in (STORED, DEFLATED):
+    for whole in (STORED, DEFLATED, UNSIZED[0], UNSIZED[2]):
         content = bytearray(whole)
         content[at % len(content)] ^= bits
         if not vouches(bytes(content), [cut % len(content)]):

@@ -8,6 +8,11 @@ from typing import Final
 
 import httpx
 
+from exportctl.client import failures
+from exportctl.model.errors import Damaged
+
+ENCODED: Final = "ENCODED"
+"""The code of a refusal that says nothing against the bytes that came before."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d{1,19})-(\d{1,19})|\*)/(\d{1,19}|\*)", re.ASCII)
 _SHA256: Final = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/=]{44}):", re.ASCII)
 
@@ -19,6 +24,18 @@ class Part:
     start: int | None
     stop: int | None
     total: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """How many bytes of the rest an answer holds, and the size of the whole, None where it is not said."""
+
+    bytes: int
+    total: int | None
+
+
+class Changed(Exception):
+    """The server has another archive than the one begun: begin anew."""
 
 
 def content_range(response: httpx.Response) -> Part | None:
@@ -52,9 +69,38 @@ def sha256_of(response: httpx.Response) -> str | None:
     return digest.hex() if len(digest) == 32 else None  # noqa: PLR2004 - the length of SHA-256
 
 
-def is_encoded(response: httpx.Response) -> bool:
-    """Return whether the bytes are others than the archive's: packed on the way, which was asked not to be."""
-    return response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
+def check_kind(response: httpx.Response, url: str) -> None:
+    """Raise where the bytes are others than the archive's.
+
+    `Damaged` where they were packed on the way, which was asked not to be; `Unreachable` for a page for people: the
+    sign-in of a proxy, a portal's greeting.
+    """
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise Damaged(
+            "the archive comes packed once more, which was not asked for",
+            hint="a proxy in front of the server does that: exportctl doctor",
+            code=ENCODED,
+        )
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if response.is_success and kind in {"text/html", "application/xhtml+xml"}:
+        raise failures.no_archive(url)
+
+
+def rest(response: httpx.Response, start: int, *, etag: str | None, size: int | None) -> Rest:
+    """Return the part that an answer 206 holds, which must begin at `start` of an archive of this tag and size.
+
+    Raises `Changed` for any other.
+    """
+    part, length = content_range(response), content_length(response)
+    if part is None or part.start != start or part.stop is None:
+        raise Changed("the server sent another range than asked for")
+    if length is not None and length != part.stop - start:
+        raise Changed("the server sent another range than it says")
+    if size is not None and part.total not in {None, size}:
+        raise Changed("its size changed on the server")
+    if response.headers.get("ETag", etag) != etag:
+        raise Changed("it changed on the server")
+    return Rest(bytes=part.stop - start, total=part.total)
 
 
 def is_weak(etag: str) -> bool:

@@ -5,6 +5,7 @@ its `Retry-After` says, within one budget; what waiting does not cure is raised 
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ ATTEMPTS: Final = 5
 BUDGET_SECONDS: Final = 60.0
 """Of all attempts at one request together; a server that asks for a longer wait is told of instead."""
 _UNAUTHORIZED: Final = 401
+_WORDS_SECONDS: Final = 10.0
+_WORDS_BYTES: Final = 1 << 16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,10 +120,9 @@ class Asker:
                     if response.status_code in accepts:
                         yield response
                         return
-                    await response.aread()
                     if response.status_code == _UNAUTHORIZED and not is_last and await self.renewed(seen):
                         continue
-                    raise failures.from_response(response, _json_or_none(response), what=what)
+                    raise failures.from_response(response, await _words_of(response), what=what)
                 finally:
                     await response.aclose()
         except httpx.HTTPError as error:
@@ -184,6 +186,19 @@ def moment_of(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+async def _words_of(response: httpx.Response) -> object:
+    """Return the JSON of a refusal whose body is unread, None where there is none that ends in time."""
+    words = b""
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, orjson.JSONDecodeError):
+        async with asyncio.timeout(_WORDS_SECONDS):
+            async for piece in response.aiter_bytes():
+                words += piece
+                if len(words) > _WORDS_BYTES:
+                    return None
+        return orjson.loads(words)
+    return None
 
 
 def _json_or_none(response: httpx.Response) -> object:

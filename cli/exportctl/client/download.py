@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ import httpx
 from exportctl.client import answers, failures
 from exportctl.client.api import Api
 from exportctl.client.archive import Archive, Saved, check_space, present_archive
+from exportctl.client.asking import BUDGET_SECONDS
 from exportctl.client.destination import JOB_LETTERS
 from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.pace import Pace
@@ -29,7 +30,7 @@ from exportctl.client.pipe import Pipe
 from exportctl.client.unpack import unpack
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.client.wire import settled
-from exportctl.model.errors import Damaged, ExportctlError, Unreachable
+from exportctl.model.errors import Damaged, ExportctlError, NotFound, Unreachable
 from exportctl.model.lines import Line, Log
 
 __all__ = ["ATTEMPTS", "Archive", "Download", "Saved", "check_space", "present_archive"]
@@ -38,11 +39,8 @@ ATTEMPTS: Final = 6
 """Broken connections in a row, none of which brought `LEAST` bytes, before giving up."""
 _FRUITFUL_WAIT: Final = 0.05
 """Seconds before the next connection where the last one brought something."""
-_ENCODED: Final = "ENCODED"
-
-
-class _Changed(Exception):
-    """The server has another archive than the one begun: begin anew."""
+_GONE: Final = 410
+_TOO_MANY: Final = 429
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,6 +99,8 @@ class Download:
         with contextlib.closing(Pipe(descriptor)) as pipe:
             await self._fetch(pipe)
         self._check_facts()
+        if self.verify and self._sha256 is None and self._tally.stream.denies:
+            raise Damaged("the archive is damaged: what was written is not to be used", code="BAD_ARCHIVE")
         return self.saved(None)
 
     async def fill(self, partial: Partial) -> None:
@@ -108,26 +108,47 @@ class Download:
         try:
             await self._fill(partial)
         except Damaged as error:
-            if error.code != _ENCODED or not self.keeps_partial:
+            if error.code != answers.ENCODED or not self.keeps_partial:
                 partial.remove()
             raise
-        except BaseException:
-            if not self.keeps_partial:
+        except BaseException as error:
+            if not self.keeps_partial or (isinstance(error, NotFound) and error.answered == _GONE):
                 partial.remove()
             raise
 
     async def _fill(self, partial: Partial) -> None:
-        """As `fill`; what was put together from pieces and is wrong is fetched anew, once."""
+        """As `fill`; begins anew once what is wrong was put together, or while others take its place on the server.
+
+        Where a project's jobs share one file, it is seen half-written while another job makes it (`WIRE.md`, 9).
+        """
         await self._resume(partial)
-        try:
-            await self._fetch(partial)
-            await self._check(partial)
-        except Damaged as error:
-            if not self._is_pieced or error.code == _ENCODED:
-                raise
-            self._restart(partial, "what was resumed did not match")
-            await self._fetch(partial)
-            await self._check(partial)
+        again = 0
+        while True:
+            try:
+                await self._fetch(partial)
+                await self._check(partial)
+            except Damaged as error:
+                if error.code == answers.ENCODED:
+                    raise
+                reason = await self._reason_to_begin_anew(partial.origin(), again)
+                if reason is None:
+                    raise
+            else:
+                return
+            self._restart(partial, reason)
+            again += 1
+
+    async def _reason_to_begin_anew(self, origin: Origin | None, again: int) -> str | None:
+        """Return why another attempt may bring a right archive after a wrong one, None where nothing says so."""
+        if self._is_pieced and again == 0:
+            return "what was resumed did not match"
+        if self.archive.sha256 is not None or origin is None or again >= ATTEMPTS:
+            return None
+        await self.sleep(min(10.0, 2.0**again) * (0.5 + self.jitter() / 2))
+        with contextlib.suppress(ExportctlError):
+            if not await self._still_is(origin):
+                return "it was replaced on the server"
+        return None
 
     async def _resume(self, partial: Partial) -> None:
         """Take over the bytes of an earlier attempt where they are of this archive."""
@@ -171,18 +192,18 @@ class Download:
             before, wait = self._tally.size, 0.0
             try:
                 await self._fetch_once(place)
-            except _Changed as change:
+            except answers.Changed as change:
                 self._restart(place, str(change))
                 before = 0
             except ExportctlError as error:
-                if not failures.is_passing(error) or error.code == _ENCODED:
+                if not _may_pass(error):
                     raise
                 is_fruitful = self._tally.size - before >= LEAST or self._is_whole()
                 if not is_fruitful and fruitless + 1 >= ATTEMPTS:
                     raise
                 self._log("download-interrupted", error.message)
                 wait = _FRUITFUL_WAIT if is_fruitful else min(10.0, 2.0**fruitless)
-                wait *= 0.5 + self.jitter() / 2
+                wait = max(wait * (0.5 + self.jitter() / 2), error.retry_after or 0.0)
             else:
                 if self._total is None:
                     break
@@ -201,28 +222,26 @@ class Download:
         if self._tally.size and origin is not None and origin.etag is not None:
             headers = {"Range": f"bytes={self._tally.size}-", "If-Range": origin.etag}
         async with self.api.open_download(self.archive.project_id, self.archive.job_id, headers) as response:
-            if answers.is_encoded(response):
-                raise Damaged(
-                    "the archive comes packed once more, which was not asked for",
-                    hint="a proxy in front of the server does that: exportctl doctor",
-                    code=_ENCODED,
-                )
+            answers.check_kind(response, self.api.server.url)
+            left = None
             match response.status_code:
-                case 206 if headers:
-                    self._check_range(response, origin)
-                    self._is_pieced = self._is_pieced or answers.is_weak(headers["If-Range"])
+                case 206 if headers and origin is not None:
+                    part = answers.rest(response, self._tally.size, etag=origin.etag, size=origin.size)
+                    left, self._total = part.bytes, self._total or part.total
+                    self._is_pieced = True  # validators have lied before: weak ones, and those made of size and time
                 case 200:
                     if self._tally.size:
                         self._restart(place, "the server sent it from its beginning")
                     self._begin(place, response)
                 case 206:
-                    raise _Changed("the server sent a part where it was asked for all")
+                    raise answers.Changed("the server sent a part where it was asked for all")
                 case _:
                     self._check_end(response)
                     return
             if isinstance(place, Partial):
                 place.go_on_at(self._tally.size)  # what was written and not counted in is not gone on with
-            left = None if self._total is None else self._total - self._tally.size
+            if left is None and self._total is not None:
+                left = self._total - self._tally.size
             intake = Intake(place=place, tally=self._tally, pace=self.pace, left=left)
             try:
                 await intake.take(response)
@@ -232,34 +251,27 @@ class Download:
     def _begin(self, place: Place, response: httpx.Response) -> None:
         total, digest = answers.content_length(response), answers.sha256_of(response)
         wanted = self.archive
-        if wanted.size is not None and total is not None and total != wanted.size:
-            raise Damaged(
-                f"the server has an archive of {total} bytes where it announced {wanted.size}", code="OTHER_SIZE"
-            )
-        self._total = total if wanted.size is None else wanted.size
+        if total is not None and total != wanted.size:
+            if wanted.size is not None and wanted.sha256 is not None:
+                raise Damaged(
+                    f"the server has an archive of {total} bytes where it announced {wanted.size}", code="OTHER_SIZE"
+                )
+            # A size without a digest was asked for before, not announced: the archive may be another by now.
+            self.archive = wanted = replace(wanted, size=total)
+            if isinstance(place, Partial):
+                check_space(place.target, wanted)
+        self._total = wanted.size
         if wanted.sha256 is None:
             self._sha256 = digest
         etag = response.headers.get("ETag")
         place.begin(Origin(job_id=wanted.job_id, etag=etag, size=self._total, sha256=self._sha256))
         self.pace.begin(0, self._total)
 
-    def _check_range(self, response: httpx.Response, origin: Origin | None) -> None:
-        part, length = answers.content_range(response), answers.content_length(response)
-        if part is None or part.start != self._tally.size or part.stop is None:
-            raise _Changed("the server sent another range than asked for")
-        if length is not None and length != part.stop - part.start:
-            raise _Changed("the server sent another range than it says")
-        if origin is not None and origin.size is not None and part.total not in {None, origin.size}:
-            raise _Changed("its size changed on the server")
-        if origin is not None and response.headers.get("ETag", origin.etag) != origin.etag:
-            raise _Changed("it changed on the server")
-        self._total = self._total or part.total
-
     def _check_end(self, response: httpx.Response) -> None:
         """Take what is there for all where the server says so; begin anew where it does not."""
         part = answers.content_range(response)
         if part is None or part.total != self._tally.size or self._tally.size == 0:
-            raise _Changed("the server has no such range")
+            raise answers.Changed("the server has no such range")
         self._total = part.total
 
     def _restart(self, place: Place, reason: str) -> None:
@@ -307,6 +319,13 @@ class Download:
                 job_id=self.archive.job_id, project_id=self.archive.project_id, level="info", code=code, message=message
             )
         )
+
+
+def _may_pass(error: ExportctlError) -> bool:
+    """Return whether a refusal or a broken connection may be cured by waiting, within reason."""
+    if error.retry_after is not None and error.retry_after > BUDGET_SECONDS:
+        return False
+    return failures.is_passing(error) or error.answered == _TOO_MANY
 
 
 async def extract(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:

@@ -46,7 +46,7 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> Expor
 
 def is_passing(error: ExportctlError) -> bool:
     """Return whether waiting may cure `error`: a broken way does heal; a certificate, a redirect, a refusal do not."""
-    return isinstance(error, Unreachable) and error.code not in {"TLS", "REDIRECTED"}
+    return isinstance(error, Unreachable) and error.code not in {"TLS", "REDIRECTED", "NO_ARCHIVE"}
 
 
 def from_response(response: httpx.Response, body: object, *, what: str) -> ExportctlError:
@@ -120,6 +120,15 @@ def not_json(url: str, content_type: str) -> ExportctlError:
         f"{url} answered {content_type or 'something without a type'} where JSON was due",
         hint="is --server the export server's address, or that of a page or proxy in front of it?",
         code="NOT_JSON",
+    )
+
+
+def no_archive(url: str) -> ExportctlError:
+    """Return the error for a page of HTML in the place of an archive."""
+    return Unreachable(
+        f"{url} answered with a web page where the archive was due",
+        hint="is --server the export server's address, or does a sign-in page or proxy stand in front of it?",
+        code="NO_ARCHIVE",
     )
 
 

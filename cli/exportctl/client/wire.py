@@ -81,10 +81,12 @@ class Body:
         with _as_httpx(httpx.WriteTimeout, httpx.WriteError):
             self._sock.sendall(self._request(request))
         self._sock.settimeout(GLANCE)
-        self._heard_at = time.monotonic()
+        self._heard_at = asked_at = time.monotonic()
         while not isinstance(event := self._event(), h11.Response):
             if event is h11.NEED_DATA and not self._is_dropped:
                 self._receive()
+                if self._patience is not None and time.monotonic() - asked_at >= self._patience:
+                    raise httpx.ReadTimeout("no answer came")  # a byte now and then is none
             elif not isinstance(event, h11.InformationalResponse):
                 raise httpx.RemoteProtocolError("the answer is none of HTTP")
         self.status, self.headers = event.status_code, list(event.headers)

@@ -2,8 +2,9 @@
 
 Bytes in, one answer out: `vouches` is true only for an archive that was followed from its first byte to its last, each
 entry's size and CRC right, its central directory the same entries in the same order, nothing between or behind. Where
-anything cannot be followed (sizes behind the data, other methods, damage) it stops looking and does not vouch:
-`verify.check_archive` then judges. The sections are those of PKWARE's APPNOTE.TXT 6.3.10.
+anything cannot be followed (encryption, other methods) or is wrong it stops looking and does not vouch:
+`verify.check_archive` then judges, where there is a file to look at again. Sizes and CRC may stand behind the data, as
+servers of protocol 1 write them. The sections are those of PKWARE's APPNOTE.TXT 6.3.10.
 """
 
 import struct
@@ -17,16 +18,28 @@ _END64: Final = struct.Struct("<4sQ2H2L4Q")  # 4.3.14
 _LOCATOR64: Final = struct.Struct("<4sLQL")  # 4.3.15
 _END: Final = struct.Struct("<4s4H2LH")  # 4.3.16
 _SIGNATURE: Final = 4
+_DESCRIPTOR: Final = b"PK\x07\x08"  # 4.3.9.3: a signature that "will be used" where it once was not
+_WITH_DESCRIPTOR: Final = 1 << 3  # 4.4.4
+_DESCRIPTORS: Final = (struct.Struct("<3L"), struct.Struct("<L2Q"))  # 4.3.9.1, 4.3.9.2
+_LONGEST: Final = _SIGNATURE + _DESCRIPTORS[1].size
+"""Bytes of a description; behind the last one there always are more, those of the directory."""
 _STORED, _DEFLATED = 0, 8  # 4.4.5
-_NOT_FOLLOWED: Final = 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 13  # 4.4.4: encrypted, sizes behind the data, patches
+_NOT_FOLLOWED: Final = 1 | 1 << 5 | 1 << 6 | 1 << 13  # 4.4.4: encrypted, patches
 _MARK16, _MARK32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64_EXTRA: Final = 1  # 4.5.3
 _MOST_AT_ONCE: Final = 1 << 20
 """Bytes of a packed entry unpacked at once: what a bomb takes of memory."""
+_PIECE: Final = 1 << 15
+"""Bytes of a deflated entry without sizes taken at once: what follows its end is copied."""
+_STORED_PIECE: Final = 1 << 18
 
 
 class _Lost(Exception):
-    """It cannot be followed, or is damaged."""
+    """It is damaged."""
+
+
+class _Strange(_Lost):
+    """It cannot be followed, and may be right."""
 
 
 class ZipStream:
@@ -38,7 +51,7 @@ class ZipStream:
         self._need = _SIGNATURE
         self._held = bytearray()
         self._then: Callable[[bytes], None] = self._signature
-        self._is_lost = False
+        self._is_lost = self._is_strange = False
         self._is_ended = False
         self._entries = self._listed = 0
         # No list of all entries: what the local headers said and what the directory says, each as one number.
@@ -52,6 +65,11 @@ class ZipStream:
         self._packed_left = 0
         self._crc = self._crc_due = 0
         self._size = self._size_due = 0
+        # Of an entry whose sizes and CRC come behind it.
+        self._is_unsized = False
+        self._forms: tuple[struct.Struct, ...] = _DESCRIPTORS
+        self._flags = self._began_at = self._packed = 0
+        self._name = b""
         self._unpack = zlib.decompressobj(-zlib.MAX_WBITS)
 
     @property
@@ -59,15 +77,23 @@ class ZipStream:
         """Whether all that was fed is one whole, right archive."""
         return self._is_ended and not self._is_lost and not self._held and self._comment == 0
 
+    @property
+    def denies(self) -> bool:
+        """Whether all that was fed is no whole, right archive; neither this nor `vouches` where none can tell."""
+        return not self.vouches and not self._is_strange
+
     def feed(self, data: memoryview) -> None:
         """Take the next bytes."""
         if self._is_lost:
             return
         try:
             while data:
-                data = self._content(data) if self._packed_left else self._header(data)
-        except (_Lost, zlib.error, struct.error):
-            self._is_lost = True
+                if self._is_unsized:
+                    data = self._unsized(data)
+                else:
+                    data = self._content(data) if self._packed_left else self._header(data)
+        except (_Lost, zlib.error, struct.error) as error:
+            self._is_lost, self._is_strange = True, isinstance(error, _Strange)
             self._held.clear()
 
     def _header(self, data: memoryview) -> memoryview:
@@ -118,17 +144,23 @@ class ZipStream:
     def _local_whole(self, head: bytes) -> None:
         _, _, flags, method, _, _, crc, packed, size, name_size, _ = _LOCAL.unpack_from(head)
         name, extra = head[_LOCAL.size : _LOCAL.size + name_size], head[_LOCAL.size + name_size :]
-        size, packed = _wide(extra, [size, packed])
         if flags & _NOT_FOLLOWED or method not in {_STORED, _DEFLATED}:
-            raise _Lost
+            raise _Strange
+        self._entries += 1
+        self._method, self._crc, self._size = method, 0, 0
+        if method == _DEFLATED:
+            self._unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+        if flags & _WITH_DESCRIPTOR:
+            self._is_unsized, self._packed = True, 0
+            self._flags, self._began_at, self._name = flags, self._at, name
+            self._forms = _DESCRIPTORS[1:] if _has_zip64(extra) else _DESCRIPTORS
+            self._forget()
+            return
+        size, packed = _wide(extra, [size, packed])
         if method == _STORED and size != packed:
             raise _Lost
         self._said = _mixed(self._said, flags, method, crc, packed, size, self._at, name)
-        self._entries += 1
-        self._method, self._packed_left = method, packed
-        self._crc, self._crc_due, self._size, self._size_due = 0, crc, 0, size
-        if method == _DEFLATED:
-            self._unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._packed_left, self._crc_due, self._size_due = packed, crc, size
         self._forget()
         if packed == 0:
             self._entry_ended()
@@ -155,6 +187,83 @@ class ZipStream:
         if self._packed_left == 0:
             self._entry_ended()
         return data[len(piece) :]
+
+    def _unsized(self, data: memoryview) -> memoryview:
+        """Follow an entry whose sizes and CRC come behind it: to the end that deflate knows, or to that description."""
+        if self._method == _STORED:
+            return self._unsized_stored(data)
+        if self._unpack.eof:
+            return self._described(data)
+        piece = data[:_PIECE]
+        packed: bytes | memoryview = piece
+        while True:
+            plain = self._unpack.decompress(packed, _MOST_AT_ONCE)
+            self._crc = zlib.crc32(plain, self._crc)
+            self._size += len(plain)
+            packed = self._unpack.unconsumed_tail
+            if not packed and len(plain) < _MOST_AT_ONCE:
+                break
+        taken = len(piece) - len(self._unpack.unused_data)
+        self._packed += taken
+        return data[taken:]
+
+    def _described(self, data: memoryview) -> memoryview:
+        """Hold an entry that has ended against what stands behind it (4.3.9)."""
+        had = len(self._held)
+        self._held += data[: _LONGEST - had]
+        found = self._description(self._held)
+        if found is None:
+            if len(self._held) == _LONGEST:
+                raise _Lost
+            return data[len(self._held) - had :]
+        del self._held[found:]
+        self._unsized_ended()
+        return data[found - had :]
+
+    def _unsized_stored(self, data: memoryview) -> memoryview:
+        """Look for the description that fits all before it: sizes and CRC leave nothing to chance."""
+        had = len(self._held)
+        piece = data[:_STORED_PIECE]
+        window = bytes(self._held) + bytes(piece)
+        self._held.clear()
+        at = 0
+        while True:
+            found = window.find(_DESCRIPTOR, at)
+            upto = max(at, len(window) - _SIGNATURE + 1) if found < 0 else found
+            self._crc = zlib.crc32(memoryview(window)[at:upto], self._crc)
+            self._size += upto - at
+            self._packed, at = self._size, upto
+            head = bytearray(window[at : at + _LONGEST])
+            if found >= 0 and (length := self._description(head)) is not None:
+                self._held += head[:length]
+                self._unsized_ended()
+                return data[at + length - had :]
+            if len(head) < _LONGEST:
+                self._held += head
+                return data[len(piece) :]
+            self._crc = zlib.crc32(head[:1], self._crc)
+            self._size += 1
+            at += 1
+
+    def _description(self, head: bytearray) -> int | None:
+        """Return the length of the description of this entry that `head` begins with, None where there is none yet."""
+        if len(head) < _SIGNATURE:
+            return None
+        start = _SIGNATURE if head.startswith(_DESCRIPTOR) else 0
+        due = (self._crc, self._packed, self._size)
+        for form in self._forms:
+            if len(head) >= start + form.size and form.unpack_from(head, start) == due:
+                return start + form.size
+        return None
+
+    def _unsized_ended(self) -> None:
+        """Note an entry as a local header with all facts would have."""
+        self._said = _mixed(
+            self._said, self._flags, self._method, self._crc, self._packed, self._size, self._began_at, self._name
+        )
+        self._at += self._packed
+        self._is_unsized = False
+        self._forget()
 
     def _entry_ended(self) -> None:
         is_whole = self._method == _STORED or self._unpack.eof
@@ -201,6 +310,15 @@ class ZipStream:
             raise _Lost
         self._forget()
         self._comment, self._is_ended = comment, True
+
+
+def _has_zip64(extra: bytes) -> bool:
+    while len(extra) >= _SIGNATURE:
+        kind, size = struct.unpack_from("<2H", extra)
+        if kind == _ZIP64_EXTRA:
+            return True
+        extra = extra[4 + size :]
+    return False
 
 
 def _wide(extra: bytes, fields: list[int]) -> list[int]:
