@@ -78,9 +78,18 @@ class ArchiveWriter:
     """Write one archive to a new file at `path`; end with `seal` or `abandon`.
 
     `made` (Unix seconds) is the time of its entries, `scratch` a folder for the packed bytes of large texts.
+    `on_growth` hears how many bytes others can read from the file by now.
     """
 
-    def __init__(self, path: Path, scratch: Path, made: float, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        scratch: Path,
+        made: float,
+        limits: Limits | None = None,
+        *,
+        on_growth: Callable[[int], None] | None = None,
+    ) -> None:
         self._file = path.open("xb")
         self._scratch = scratch
         self._limits = limits or Limits()
@@ -88,6 +97,7 @@ class ArchiveWriter:
         self._directory = bytearray()
         self._entries = 0
         self._unwanted = False
+        self._on_growth = on_growth
         self.size = 0
         when = datetime.fromtimestamp(made, UTC)
         # 4.4.6: MS-DOS date and time, which begin in 1980 and count two seconds.
@@ -102,7 +112,7 @@ class ArchiveWriter:
             packed = packer.compress(data) + packer.flush()
         self._begin(name, _DEFLATED if deflate else _STORED, crc, len(packed), len(data))
         self._write(packed)
-        self._file.flush()
+        self._show()
 
     def append_file(self, name: str, path: Path, *, deflate: bool) -> None:
         """Add a file in bounded memory; raises SourceChangedError, after which the archive is of no use."""
@@ -118,7 +128,6 @@ class ArchiveWriter:
                 self._append_packed(name, source)
             else:
                 self._append_stored(name, source)
-        self._file.flush()
 
     def seal(self) -> Sealed:
         """Write the central directory, sync the file to disk and close it."""
@@ -162,6 +171,7 @@ class ArchiveWriter:
             self._begin(name, _DEFLATED, crc, packed, size)
             for block in _blocks(spool):
                 self._write(block)
+                self._show()
 
     def _append_stored(self, name: str, source: IO[bytes]) -> None:
         crc = size = 0
@@ -175,6 +185,7 @@ class ArchiveWriter:
             if copied > size:
                 break
             self._write(block)
+            self._show()
         if (copied_crc, copied) != (crc, size):
             raise SourceChangedError(name)
 
@@ -235,6 +246,12 @@ class ArchiveWriter:
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
+
+    def _show(self) -> None:
+        """Let others read what was written."""
+        self._file.flush()
+        if self._on_growth is not None:
+            self._on_growth(self.size)
 
 
 class ArchiveThread:

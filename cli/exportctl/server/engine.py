@@ -22,6 +22,7 @@ from exportctl.server.export.options import ExportOptions, to_wire
 from exportctl.server.export.selection import check_selection
 from exportctl.server.failures import JobFailedError, failure_of
 from exportctl.server.files import JobFiles, prepare, remove, shut, tidy
+from exportctl.server.growth import Growths
 from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status, timestamp
 from exportctl.server.journal import Journal
 from exportctl.server.log import EventLog, IdempotencyKey, JobEndedError, LogError
@@ -74,7 +75,8 @@ class Engine:
         self._projects = {project.id: project for project in settings.projects}
         self._jobs: dict[str, _Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listeners: list[Callable[[JobRecord], None]] = []
+        self.growths = Growths()
+        self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note]
         self._arriving: Counter[str] = Counter()
         self._closed = False
 
@@ -90,7 +92,6 @@ class Engine:
     async def open(self) -> None:
         """End what an earlier server left unfinished, and begin to remove archives whose time is over."""
         for record in await self._log.unfinished():
-            # Here a restarted server could go on from the plan and the finished parts instead.
             files = self._files(record.id)
             await asyncio.to_thread(remove, files.folder)
             error = JobError(
@@ -211,6 +212,7 @@ class Engine:
             files=job.files,
             folder=job.request.project.folder,
             options=job.request.options,
+            growth=self.growths.of(job.journal.record.id),
         )
         try:
             # Not on a thread: one that goes on behind a cancellation would make the folder again.

@@ -7,6 +7,7 @@ user's words and without a path of this machine.
 """
 
 import asyncio
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ from exportctl.server.export.tasks import (
 )
 from exportctl.server.failures import failure_of, told_to_users
 from exportctl.server.files import JobFiles
+from exportctl.server.growth import Growth
 from exportctl.server.job import EventName, Status
 from exportctl.server.journal import Journal
 from exportctl.server.pool import Pool, WorkerDiedError
@@ -58,6 +60,7 @@ class Pipeline:
     files: JobFiles
     folder: Path
     options: ExportOptions
+    growth: Growth
     _thread: ArchiveThread = field(default_factory=ArchiveThread)
     _archive: ArchiveWriter | None = None
     _warnings: list[str] = field(default_factory=list)
@@ -103,10 +106,16 @@ class Pipeline:
         await self._thread.close()
         if self._archive is not None:
             self._archive.abandon()
+        self.growth.cut()
 
     def _open_archive(self) -> ArchiveWriter:
         # Kept here, on the thread: whoever waits for it may be cancelled, and `close` must find it all the same.
-        self._archive = ArchiveWriter(self.files.archive, self.files.parts, self.journal.record.created)
+        self._archive = ArchiveWriter(
+            self.files.archive,
+            self.files.parts,
+            self.journal.record.created,
+            on_growth=functools.partial(self.growth.grown, self.files.archive),
+        )
         return self._archive
 
     async def _work(self, plan: Plan, archive: ArchiveWriter) -> Sealed:
@@ -190,6 +199,7 @@ class Pipeline:
         begin = time.perf_counter()
         with told_to_users("compression"):
             sealed = await self._thread.run(archive.seal)
+        self.growth.grown(self.files.archive, sealed.size, is_durable=True)
         self._seconds["compression"] += time.perf_counter() - begin
         reporter.advance("compression", 1, "archive")
         return sealed

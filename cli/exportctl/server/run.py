@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from exportctl.server.app import open_app
+from exportctl.server.growth import LostError
 from exportctl.server.log import LogUnusableError
 from exportctl.server.settings import Settings
 
@@ -240,3 +241,9 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Pass over connections that are cut because their job has no archive any more: that is how it is said."""
+    return not (record.exc_info and isinstance(record.exc_info[1], LostError))

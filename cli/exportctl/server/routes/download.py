@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +19,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
-from exportctl.server.job import ArchiveFacts, JobRecord, Status
+from exportctl.server.routes import live
+from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, matches
 from exportctl.server.site import Site
 
 BLOCK = 1 << 18
@@ -32,18 +32,20 @@ def routes(site: Site) -> list[Route]:
 
     async def download(request: Request) -> Response:
         record = await site.job(request)
-        archive = _archive_of(record, site.settings.clocks.now())
-        etag = f'"{record.making}"'
+        if live.is_asked(request):
+            return await live.answer(site, record, request)
+        archive = archive_of(record, site.settings.clocks.now())
+        etag = etag_of(record)
         headers = {
             PROTOCOL_HEADER: PROTOCOL,
             "ETag": etag,
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-transform",
-            "Content-Disposition": _disposition(archive.file_name),
+            "Content-Disposition": disposition(archive.file_name),
         }
-        if _matches(request.headers.get("If-None-Match"), etag):
+        if matches(request.headers.get("If-None-Match"), etag):
             return Response(None, 304, headers)
-        if (wanted := request.headers.get("If-Match")) is not None and not _matches(wanted, etag):
+        if (wanted := request.headers.get("If-Match")) is not None and not matches(wanted, etag):
             raise Refusal(412, "PRECONDITION_FAILED", "The archive is another one now", headers=headers)
         # Of the whole archive, whatever part is sent (RFC 9530, 3).
         headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(archive.sha256)).decode()}:"
@@ -60,7 +62,7 @@ def routes(site: Site) -> list[Route]:
         try:
             file = await asyncio.to_thread(_open, site.engine.archive_of(record), archive.size)
         except OSError as error:
-            raise Refusal(410, "ARCHIVE_GONE", "The archive is no longer there", "Start the export again") from error
+            raise gone() from error
         return FileSlice(file, part, 206 if ranged else 200, headers)
 
     paths = ("/api/projects/{project}/export/{job}/download", "/api/export/{job}/download")
@@ -77,7 +79,7 @@ class FileSlice(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, and stop as soon as the client is gone: `send` would go on in silence."""
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if scope["method"] == "HEAD" or not self._part:
@@ -97,19 +99,6 @@ class FileSlice(Response):
             self._file.close()
 
 
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _archive_of(record: JobRecord, now: float) -> ArchiveFacts:
-    if record.status is not Status.COMPLETED or record.archive is None:
-        raise Refusal(409, "NOT_COMPLETED", f"The export is {record.status}, so there is no archive to download")
-    if record.archive.expires <= now:
-        raise Refusal(410, "ARCHIVE_EXPIRED", "The archive's time is over", "Start the export again")
-    return record.archive
-
-
 def _part(request: Request, etag: str, size: int) -> tuple[range, bool]:
     """Return the bytes to send, and whether that is the part a Range asked for; an empty part is past the end.
 
@@ -126,16 +115,6 @@ def _part(request: Request, etag: str, size: int) -> tuple[range, bool]:
     if last and int(last) < int(first):
         return whole
     return range(int(first), min(int(last) + 1, size) if last else size), True
-
-
-def _matches(header: str | None, etag: str) -> bool:
-    return header is not None and (header.strip() == "*" or etag in {tag.strip() for tag in header.split(",")})
-
-
-def _disposition(name: str) -> str:
-    """Spell a file name for every client (RFC 6266, RFC 8187): a plain one first, the true one beside it."""
-    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _open(path: Path, size: int) -> BinaryIO:

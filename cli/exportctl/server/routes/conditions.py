@@ -1,0 +1,45 @@
+"""What all answers with an archive's bytes share: whether there is one, its validator, conditions, its name."""
+
+import re
+from urllib.parse import quote
+
+from starlette.types import Receive
+
+from exportctl.server.answers import Refusal
+from exportctl.server.job import ArchiveFacts, JobRecord, Status
+
+
+def archive_of(record: JobRecord, now: float) -> ArchiveFacts:
+    """Return the job's finished archive; raises Refusal (409, 410)."""
+    if record.status is not Status.COMPLETED or record.archive is None:
+        raise Refusal(409, "NOT_COMPLETED", f"The export is {record.status}, so there is no archive to download")
+    if record.archive.expires <= now:
+        raise Refusal(410, "ARCHIVE_EXPIRED", "The archive's time is over", "Start the export again")
+    return record.archive
+
+
+def gone() -> Refusal:
+    """Return the refusal for an archive whose file is not what it was."""
+    return Refusal(410, "ARCHIVE_GONE", "The archive is no longer there", "Start the export again")
+
+
+def etag_of(record: JobRecord) -> str:
+    """Return the strong ETag of the one making of the job's archive."""
+    return f'"{record.making}"'
+
+
+def matches(header: str | None, etag: str) -> bool:
+    """Say whether a list of ETags holds this one."""
+    return header is not None and (header.strip() == "*" or etag in {tag.strip() for tag in header.split(",")})
+
+
+def disposition(name: str) -> str:
+    """Spell a file name for every client (RFC 6266, RFC 8187): a plain one first, the true one beside it."""
+    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
