@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from exportctl import __version__
-from exportctl.client.http import ANSWER_SECONDS, CONNECT_SECONDS, Server, open_client, parse_url
+from exportctl.client.http import ANSWER_SECONDS, CONNECT_SECONDS, Server, open_client, parse_url, proxy_of
 from exportctl.client.wire import Wire
 from exportctl.model.errors import Usage
 
@@ -94,8 +94,35 @@ async def test_loopback_is_never_proxied_and_all_else_is(monkeypatch, url, is_pr
         assert isinstance(http._transport_for_url(httpx.URL(url)), Wire) is not is_proxied
 
 
-def test_a_bundle_that_cannot_be_read_is_a_usage_error(tmp_path):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_bundle_that_cannot_be_read_is_a_usage_error(tmp_path, scheme):
     (tmp_path / "empty.pem").touch()
     for bundle in (tmp_path / "missing.pem", tmp_path / "empty.pem", tmp_path):
         with pytest.raises(Usage, match="--ca-bundle"):
-            open_client(Server(url="https://example.org", correlation_id="c", ca_bundle=str(bundle)))
+            open_client(Server(url=f"{scheme}://example.org", correlation_id="c", ca_bundle=str(bundle)))
+
+
+@pytest.mark.parametrize("proxy", ["http://[::1", "ftp://proxy.example", "socks5://proxy.example:1080", "http://a:b:c"])
+def test_a_proxy_that_makes_no_sense_is_a_usage_error_that_names_the_variable(monkeypatch, proxy):
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(Usage, match="HTTPS_PROXY") as caught:
+        open_client(Server(url="https://export.example.org", correlation_id="c"))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("url", "excepted", "proxy"),
+    [
+        ("https://export.example.org", "", "http://proxy.example:3128"),
+        ("https://export.example.org", "example.org", None),
+        ("https://export.example.org", "*", None),
+        ("http://export.example.org", "", None),
+        ("https://127.0.0.1:8443", "", None),
+    ],
+)
+def test_the_proxy_on_the_way_is_named_without_what_signs_in_to_it(monkeypatch, url, excepted, proxy):
+    for name in ("HTTP_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://ana:secret@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", excepted)
+    assert proxy_of(url) == proxy

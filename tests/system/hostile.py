@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import itertools
+import ssl
 import struct
 import subprocess
 import threading
@@ -133,9 +134,10 @@ class Web:
 
 
 class Peer:
-    """The server. `log` is the job's; `live` what is only told after the subscription's acknowledgement."""
+    """The server. `log` is the job's; with `tls` it is reached over TLS."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self.log = history()
         self.status = "completed"
         self.requests: list[Request] = []
@@ -226,9 +228,10 @@ class Peer:
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._loop.run_forever, name="peer")
         self._thread.start()
-        listening = asyncio.start_server(self._taken, "127.0.0.1", 0)
+        listening = asyncio.start_server(self._taken, "127.0.0.1", 0, ssl=self.tls)
         self._listener = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
-        self.url = f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+        scheme = "http" if self.tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
         return self
 
     def __exit__(self, *_: object) -> None:

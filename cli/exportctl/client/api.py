@@ -101,7 +101,7 @@ class Api(Asker):
                 hint="name one by its id: " + ", ".join(project.id for project in titled[:5]),
             )
         raise NotFound(
-            f"no project {wanted!r} on {self.server.url}",
+            f"no project {wanted!r} on {self.url}",
             hint=f"there are {_few([project.title for project in projects])}",
         )
 
@@ -135,7 +135,7 @@ class Api(Asker):
         )
         job_id = reading.text(answer, "jobId")
         if not job_id:
-            raise failures.not_json(self.server.url, "an answer without jobId")
+            raise failures.not_json(self.url, "an answer without jobId")
         return job_id
 
     async def meet(self) -> None:
@@ -256,7 +256,7 @@ class Api(Asker):
 
     def _object(self, answer: object) -> Object:
         if not isinstance(answer, dict):
-            raise failures.not_json(self.server.url, "a list")
+            raise failures.not_json(self.url, "a list")
         return answer
 
 

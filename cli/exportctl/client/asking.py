@@ -17,6 +17,7 @@ import httpx
 import orjson
 
 from exportctl.client import failures
+from exportctl.client.answering import Client
 from exportctl.client.http import Server
 from exportctl.model.errors import Busy, ExportctlError, NotAllowed, Unreachable
 
@@ -27,6 +28,10 @@ PROTOCOL_2: Final = 2
 ATTEMPTS: Final = 5
 BUDGET_SECONDS: Final = 60.0
 """Of all attempts at one request together; a server that asks for a longer wait is told of instead."""
+AGAIN_SECONDS: Final = 15.0
+"""How long an answer may take that is asked for again without it (`WIRE.md`, 13)."""
+SILENCES: Final = 2
+"""Attempts without any answer: half a minute of silence is enough to know a server that says nothing."""
 _UNAUTHORIZED: Final = 401
 _WORDS_SECONDS: Final = 10.0
 _WORDS_BYTES: Final = 1 << 16
@@ -40,7 +45,7 @@ class Asker:
     is asked once when a sign-in ran out, and says whether it is worth another attempt.
     """
 
-    http: httpx.AsyncClient
+    http: Client
     server: Server
     on_retry: Callable[[ExportctlError, int, float], None] | None = None
     renew: Callable[[], Awaitable[bool]] | None = None
@@ -49,6 +54,11 @@ class Asker:
     """The server's own clock at its newest answer."""
     renewals: int = field(default=0, init=False)
     _renewing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    @property
+    def url(self) -> str:
+        """Where the server is: over TLS where it led there."""
+        return str(self.http.base_url).rstrip("/")
 
     async def renewed(self, seen: int) -> bool:
         """Return whether the sign-in is a newer one than that of the renewal number `seen`; renews it where it can.
@@ -88,15 +98,20 @@ class Asker:
                 params=params,
                 content=content,
                 headers=headers,
-                timeout=self.http.timeout if timeout is None else timeout,
+                timeout=patience if timeout is None else timeout,
             )
 
+        patience = self.http.timeout
         if attempts == 1:
             return await self._ask(build, what)
+        patience = httpx.Timeout(AGAIN_SECONDS, connect=patience.connect, pool=None)
+        silences = 0
         import stamina.instrumentation  # noqa: PLC0415 - 25 ms that only a command with a server needs
 
         def wait_for(error: Exception) -> bool | float:
-            return _wait_for(error, waits_for_room=waits_for_room)
+            nonlocal silences
+            silences += isinstance(error, ExportctlError) and error.code == failures.MUTE
+            return silences < SILENCES and _wait_for(error, waits_for_room=waits_for_room)
 
         stamina.instrumentation.set_on_retry_hooks([self._tell_retry])  # its own would write to standard error
         async for attempt in stamina.retry_context(
@@ -126,7 +141,7 @@ class Asker:
                 finally:
                     await response.aclose()
         except httpx.HTTPError as error:
-            raise failures.from_transport(error, self.server.url) from error
+            raise failures.from_transport(error, self.url) from error
 
     def _tell_retry(self, details: "stamina.instrumentation.RetryDetails") -> None:
         if self.on_retry is not None and isinstance(details.caused_by, ExportctlError):
@@ -146,7 +161,7 @@ class Asker:
         try:
             response = await self.http.send(request)
         except httpx.HTTPError as error:
-            raise failures.from_transport(error, self.server.url) from error
+            raise failures.from_transport(error, self.url) from error
         body = _json_or_none(response)
         self.said_at = moment_of(response.headers.get("Date")) or self.said_at
         if isinstance(body, dict | list) and self.protocol is None:
@@ -154,13 +169,13 @@ class Asker:
         if not response.is_success:
             raise failures.from_response(response, body, what=what)
         if not isinstance(body, dict | list):
-            raise failures.not_json(self.server.url, response.headers.get("Content-Type", ""))
+            raise failures.not_json(self.url, response.headers.get("Content-Type", ""))
         return body
 
 
 def _wait_for(error: Exception, *, waits_for_room: bool) -> bool | float:
     """Return the seconds that the server asks to wait, or whether waiting may help at all."""
-    if not isinstance(error, ExportctlError) or error.code == "NOT_JSON":
+    if not isinstance(error, ExportctlError) or error.code == failures.NOT_JSON:
         return False
     if isinstance(error, Busy) and not (waits_for_room and error.retry_after is not None):
         return False

@@ -140,7 +140,8 @@ def _check_session(http: httpx.AsyncClient, url: str, *, is_json: bool) -> None:
                 code="SIGN_IN",
             )
         raise NotAllowed(f"{url} signed in and gave no session", hint=_OTHERWISE, code="NO_SESSION")
-    request = httpx.Request("GET", f"{url}/api/auth/profile")
+    request = http.build_request("GET", "/api/auth/profile")  # over TLS where the server led there
+    request.headers.pop("Cookie", None)
     http.cookies.set_cookie_header(request)
     if f"{ACCESS}=" not in request.headers.get("Cookie", ""):
         raise NotAllowed(

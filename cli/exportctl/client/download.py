@@ -246,7 +246,7 @@ class Download:
             try:
                 await intake.take(response)
             except httpx.HTTPError as error:
-                raise failures.from_transport(error, self.api.server.url) from error
+                raise failures.from_transport(error, self.api.url) from error
 
     def _begin(self, place: Place, response: httpx.Response) -> None:
         total, digest = answers.content_length(response), answers.sha256_of(response)

@@ -8,13 +8,21 @@ import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 import httpx
 
+from exportctl.client.answering import TooLongError
+from exportctl.client.http import proxy_of
 from exportctl.model.errors import Busy, ExportctlError, NotAllowed, NotFound, Rejected, Unreachable
 from exportctl.protocol.dialects.wording import without_paths
 
-_TEXT_LIMIT = 300
+_TEXT_LIMIT: Final = 300
+MUTE: Final = "MUTE"
+"""The code of a request that was taken, or not even that, and never answered."""
+NOT_JSON: Final = "NOT_JSON"
+"""The code of an answer that is no JSON."""
+_LASTING: Final = frozenset({"TLS", "REDIRECTED", "PROXY", "TOO_LONG", "NO_ARCHIVE"})
 
 
 def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> ExportctlError:
@@ -26,27 +34,51 @@ def from_transport(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> Expor
             hint="--ca-bundle FILE names the authority that signed it",
             code="TLS",
         )
+    words = _words(error)
+    if isinstance(error, httpx.ProxyError) and str(error).startswith("407"):
+        return _proxy_wants_sign_in(_first_line(str(error)))
+    code = (
+        "TOO_LONG" if isinstance(error, TooLongError) else MUTE if isinstance(error, httpx.TimeoutException) else None
+    )
+    proxy = proxy_of(url)
+    if proxy is None:
+        hint = "is --server right, and does the server run?"
+        return Unreachable(f"no answer from {url}: {words}", hint=hint, code=code)
+    hint = f"is {proxy} the right proxy (HTTP_PROXY, HTTPS_PROXY)? NO_PROXY names servers that are reached without"
+    return Unreachable(f"no answer from {url} through {proxy}: {words}", hint=hint, code=code)
+
+
+def _words(error: httpx.HTTPError | httpx.InvalidURL) -> str:
     match error:
         case httpx.ConnectTimeout():
-            words = "it did not answer the connection"
+            return "it did not answer the connection"
         case httpx.TimeoutException():
-            words = "it took the request and did not answer"
+            return "it took the request and did not answer"
+        case TooLongError():
+            return f"it answers without end ({_first_line(str(error))})"
         case httpx.ProxyError():
-            words = f"the proxy refused: {_first_line(str(error))}"
+            return f"the proxy refused: {_first_line(str(error))}"
         case httpx.ConnectError():
-            words = _system_words(error) or _first_line(str(error)) or "the connection was refused"
+            return _system_words(error) or _first_line(str(error)) or "the connection was refused"
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
-            words = "the request could not be made"  # the error's own words quote headers: the token is one
+            return "the request could not be made"  # the error's own words quote headers: the token is one
         case httpx.RemoteProtocolError() | httpx.ReadError() | httpx.WriteError():
-            words = "the connection broke"
+            return "the connection broke"
         case _:
-            words = _first_line(str(error)) or type(error).__name__
-    return Unreachable(f"no answer from {url}: {words}", hint="is --server right, and does the server run?")
+            return _first_line(str(error)) or type(error).__name__
+
+
+def _proxy_wants_sign_in(words: str) -> Unreachable:
+    return Unreachable(
+        f"the proxy does not let us through: {words}",
+        hint="HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT signs in to it",
+        code="PROXY",
+    )
 
 
 def is_passing(error: ExportctlError) -> bool:
     """Return whether waiting may cure `error`: a broken way does heal; a certificate, a redirect, a refusal do not."""
-    return isinstance(error, Unreachable) and error.code not in {"TLS", "REDIRECTED", "NO_ARCHIVE"}
+    return isinstance(error, Unreachable) and error.code not in _LASTING
 
 
 def from_response(response: httpx.Response, body: object, *, what: str) -> ExportctlError:
@@ -67,7 +99,9 @@ def _redirected(response: httpx.Response) -> ExportctlError:
     except httpx.InvalidURL:
         target = asked
     here, there = (f"{url.scheme}://{url.netloc.decode('ascii')}" for url in (asked, target))
-    hint = f"--server {there}" if here != there else "is --server the export server's address, and its path right?"
+    hint = "is --server the export server's address, and its path right?"
+    if here != there and (asked.scheme, target.scheme) != ("https", "http"):
+        hint = f"--server {there}"
     return Unreachable(f"{here} sends us on to {there}", hint=hint, code="REDIRECTED")
 
 
@@ -104,6 +138,8 @@ def from_answer(status: int, body: object, *, what: str) -> ExportctlError:
             return NotFound(f"{what}: {message or 'not found'}", hint=hint, code=code)
         case 410:
             return NotFound(f"{what}: {message or 'no longer there'}", hint=hint, code=code)
+        case 407:
+            return _proxy_wants_sign_in(f"407 {message}".rstrip())
         case 409 | 429:
             return Busy(f"the server is busy: {message or what}", hint=hint or "try again later", code=code)
         case 400 | 413 | 422:
@@ -119,7 +155,7 @@ def not_json(url: str, content_type: str) -> ExportctlError:
     return Unreachable(
         f"{url} answered {content_type or 'something without a type'} where JSON was due",
         hint="is --server the export server's address, or that of a page or proxy in front of it?",
-        code="NOT_JSON",
+        code=NOT_JSON,
     )
 
 

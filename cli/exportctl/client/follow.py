@@ -234,7 +234,7 @@ class Follower:
         self._desk.socket = None
         self._without(reason, attempt=attempt, retry_in=round(delay, 1))
         if self.transport == "socket" and down_for > OUTAGE_SECONDS:
-            self._give_up(Unreachable(f"no socket to {self.api.server.url}: {reason}", hint="--transport auto"))
+            self._give_up(Unreachable(f"no socket to {self.api.url}: {reason}", hint="--transport auto"))
 
     def _without(self, reason: str, *, attempt: int | None = None, retry_in: float | None = None) -> None:
         state: ConnectionState = "reconnecting" if self.transport == "socket" else "polling"

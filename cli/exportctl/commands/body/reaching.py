@@ -104,7 +104,11 @@ async def opened(session: Session, server: Server) -> AsyncIterator[Api]:
             # The path alone: a query may hold a download token.
             session.say_now(f"{response.request.method} {response.request.url.path} {response.status_code}")
 
-        api.on_retry = retrying
+        def led(plain: str, secure: str) -> None:
+            words = f"{plain} sends on to {secure}, which is used from here on"
+            session.tell(Log(level="warning", code="redirected", message=words))
+
+        api.on_retry, http.on_tls = retrying, led
         if session.shared.verbose:
-            http.event_hooks = {"response": [answered]}
+            http.event_hooks["response"].append(answered)
         yield api
