@@ -1,5 +1,6 @@
 """Protocol 2's events as facts. Law: whatever a server sends, `decode` returns; what is wrong reads as not said."""
 
+import json
 import math
 from datetime import datetime
 
@@ -7,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exportctl.protocol import events
+from exportctl.model.encoding import encode
+from exportctl.model.job import Job, reduce
+from exportctl.model.lines import Numbered, Source
+from exportctl.protocol import events, socketio
 from exportctl.protocol.dialects import dialect2, reading
+from exportctl.protocol.errors import ProtocolError
 from exportctl.protocol.events import StageProgress, Unreadable
 
 NAMES = sorted(dialect2._READERS)
@@ -51,6 +56,56 @@ READ_ENVELOPE = {
 def test_nothing_that_a_server_sends_is_an_error(name, data):
     event = dialect2.decode(name, data)
     assert isinstance(event, events.Event)
+
+
+USUAL = {
+    **ENVELOPE,
+    "phase": "processing",
+    "stage": "images",
+    "progress": 41.5,
+    "stageProgress": {"current": 5, "total": 12, "item": "cell_005.jpg", "currentItem": "cell_005.jpg"},
+    "message": "Copying images (5/12)",
+    "template": "export.stage.images",
+    "data": {"current": 5, "total": 12, "fileName": "cell_005.jpg"},
+    "estimatedTimeRemaining": 12.5,
+    "bytesWritten": None,
+}
+# All but two or three of the fields as they should be, of the progress itself and of what is in it.
+NEARLY_USUAL = st.builds(
+    lambda missing, other, inner: {
+        key: {**value, **inner} if isinstance(value, dict) else value
+        for key, value in ({**USUAL, **other}).items()
+        if key not in missing
+    },
+    st.sets(st.sampled_from(sorted(USUAL)), max_size=2),
+    st.dictionaries(st.sampled_from(sorted(USUAL)), JSON, max_size=2),
+    st.dictionaries(st.sampled_from(["current", "total", "item", "currentItem", "other"]), JSON, max_size=1),
+)
+
+
+@given(data=NEARLY_USUAL | OBJECT, rest=st.lists(JSON, max_size=1))
+def test_the_short_way_of_reading_tells_the_same_lines_as_the_long_one(data, rest):
+    body = json.dumps(["export:progress", data, *rest], separators=(",", ":"))
+    assert told(dialect2.read_event, body) == told(socketio.read_event, body)
+
+
+def told(read_event, body):
+    """Return the lines of the event that is read from `body`, or the error that it is."""
+    try:
+        name, args = read_event(body)
+    except ProtocolError as error:
+        return str(error)
+    event = dialect2.decode(name, args[0])
+    _, lines = reduce(Job(job_id=event.job_id), event, Source.SOCKET)
+    return [
+        encode(Numbered(seq=1, timestamp="2026-03-01T10:20:30.123Z", elapsed=0.5, correlation_id="c", line=line))
+        for line in lines
+    ]
+
+
+def test_what_is_usual_is_read_the_short_way():
+    _, args = dialect2.read_event(json.dumps(["export:progress", USUAL], separators=(",", ":")))
+    assert args == (dialect2.decode("export:progress", USUAL),)
 
 
 @given(name=st.sampled_from(NAMES), data=OBJECT)

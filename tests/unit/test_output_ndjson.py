@@ -46,6 +46,16 @@ def test_a_line_is_there_as_soon_as_it_is_told(pipe):
     os.write(pipe[1], b"still open")
 
 
+def test_lines_told_at_once_are_one_write(pipe, monkeypatch):
+    sizes, write = [], os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: sizes.append(len(data)) or write(descriptor, data))
+    told = [line(number) for number in range(1, 4)]
+    NdjsonSink(pipe[1]).take(*told)
+    monkeypatch.undo()
+    assert os.read(pipe[0], 10_000) == b"".join(map(encode, told))
+    assert sizes == [sum(len(encode(one)) for one in told)]
+
+
 @pytest.mark.parametrize("is_blocking", [True, False])
 def test_a_line_longer_than_the_pipe_arrives_whole(pipe, is_blocking):
     os.set_blocking(pipe[1], is_blocking)

@@ -1,10 +1,11 @@
 """The laws of the reducer that `model/job.py` names, each for any history, and what each event does to a job."""
 
-from dataclasses import fields, replace
+import dataclasses
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exportctl.model.job import Job, reduce
 from exportctl.model.lines import ExportProgress, ExportStatusSync, Source
@@ -131,7 +132,7 @@ def test_a_history_seen_live_polled_or_replayed_ends_alike(history, cuts):
         other, more = reduce(other, event, cuts.draw(SOURCES))
         other_lines += more
     assert other == live
-    assert [replace(line, source=Source.SOCKET) for line in other_lines] == live_lines
+    assert [dataclasses.replace(line, source=Source.SOCKET) for line in other_lines] == live_lines
 
 
 @given(history=st.lists(GOES_ON, max_size=5), event=st.one_of(SYNC, BEAT))
@@ -204,7 +205,7 @@ def test_an_event_without_meaning_for_this_client_passes_in_silence_but_is_count
 
 def test_progress_leaves_all_that_it_does_not_tell_as_it_was():
     """Its job is made field by field: a new field of `Job` must not be forgotten there."""
-    known = {field.name: f"the {field.name}" for field in fields(Job)}
+    known = {field: f"the {field}" for field in Job.__struct_fields__}
     before = Job(**{**known, "seq": 1, "progress": 1.0, "end": None})
     after, _ = reduce(before, Progress(job_id=before.job_id, seq=2, phase=before.phase, progress=2.0), Source.SOCKET)
     assert after == replace(before, seq=2, progress=2.0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -12,7 +13,6 @@ from exportctl.model.job import reduce
 from exportctl.model.lines import ConnectionChanged, ConnectionState, Line, Source
 from exportctl.protocol.events import Event
 from exportctl.protocol.happenings import AckReceived
-from exportctl.protocol.jsontext import Value
 
 OUTAGE_SECONDS: Final = 120.0
 """How long, in a row, a server may fail to answer polls, or the only transport, before a job is given up."""
@@ -30,6 +30,7 @@ class Desk:
 
     api: Api
     tell: Callable[[Line], None]
+    together: Callable[[], AbstractContextManager[None]]
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
     monotonic: Callable[[], float]
@@ -92,7 +93,7 @@ class Dialogue(Protocol):
     def heard(self) -> None:
         """Note that something came over the socket."""
 
-    def take(self, name: str, data: Value) -> None:
+    def take(self, name: str, data: object) -> None:
         """Take an event from the socket."""
 
     def answer(self, ack: AckReceived) -> None:

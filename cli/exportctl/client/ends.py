@@ -1,7 +1,8 @@
 """What a protocol 1 status says, as the events that were or would have been told of the job."""
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from exportctl.client.api import JobStatus
 from exportctl.protocol.dialects import dialect1, reading, wording

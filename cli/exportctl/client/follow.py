@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, NoReturn, Self
 
@@ -25,6 +26,8 @@ from exportctl.client.watch import Watch
 from exportctl.model.errors import ExportctlError, NotAllowed, Unreachable
 from exportctl.model.job import Job
 from exportctl.model.lines import ConnectionState, Line
+from exportctl.protocol import socketio
+from exportctl.protocol.dialects import dialect2
 from exportctl.protocol.happenings import AckReceived
 
 __all__ = ["OUTAGE_SECONDS", "Follower", "Transport"]
@@ -43,8 +46,8 @@ BEFORE_START_SECONDS: Final = 15.0
 class Follower:
     """Follows any number of jobs over one socket. Use as a context manager; `tell` takes the lines.
 
-    `sleep` and `jitter` (0 to 1) are the waits between attempts, `monotonic` the clock of outages, `soon` the seconds
-    that `connected` waits.
+    The lines of events that came at once are told within `together`. `sleep` and `jitter` (0 to 1) are the waits
+    between attempts, `monotonic` the clock of outages, `soon` the seconds that `connected` waits.
     """
 
     api: Api
@@ -55,6 +58,7 @@ class Follower:
     transport: Transport = "auto"
     poll_interval: float = 2.0
     soon: float = SOON_SECONDS
+    together: Callable[[], AbstractContextManager[None]] = nullcontext
     slumber: Slumber = field(default_factory=lambda: Slumber(wall=time.time, monotonic=time.monotonic))
     reconnects: int = field(init=False, default=0)
     _desk: Desk = field(init=False)
@@ -68,6 +72,7 @@ class Follower:
         self._desk = Desk(
             api=self.api,
             tell=self.tell,
+            together=self.together,
             sleep=self.sleep,
             jitter=self.jitter,
             monotonic=self.monotonic,
@@ -177,10 +182,11 @@ class Follower:
             self._tried.set()
             return
         attempt, up_at, was_renewed = 0, self.monotonic(), False
+        read_event = socketio.read_event if self.api.protocol == 1 else dialect2.read_event
         while True:
             seen = self.api.renewals
             try:
-                async with open_socket(self.api.http, self.api.server) as socket:
+                async with open_socket(self.api.http, self.api.server, read_event=read_event) as socket:
                     self.reconnects += 1 if attempt else 0
                     up_at, was_renewed = self.monotonic(), False
                     await self._serve(socket)
@@ -254,11 +260,12 @@ class Follower:
                 while True:
                     happenings = await socket.receive()
                     dialogue.heard()
-                    for happening in happenings:
-                        if isinstance(happening, AckReceived):
-                            dialogue.answer(happening)
-                        elif happening.args:
-                            dialogue.take(happening.name, happening.args[0])
+                    with self.together():
+                        for happening in happenings:
+                            if isinstance(happening, AckReceived):
+                                dialogue.answer(happening)
+                            elif happening.args:
+                                dialogue.take(happening.name, happening.args[0])
         except TimeoutError as error:
             raise SocketLost("this machine slept") from error
         finally:

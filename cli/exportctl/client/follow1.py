@@ -36,7 +36,6 @@ from exportctl.protocol.events import (
     Started,
 )
 from exportctl.protocol.happenings import AckReceived
-from exportctl.protocol.jsontext import Value
 
 SAFETY_SECONDS: Final = 15.0
 """Between looks at a job whose socket is up."""
@@ -112,7 +111,7 @@ class StatusDialogue:
     def heard(self) -> None:
         """Nothing waits: no request is ever acknowledged."""
 
-    def take(self, name: str, data: Value) -> None:
+    def take(self, name: str, data: object) -> None:
         """Tell an event of a job that is followed, keep one that may be yet."""
         if name == "system-message" and isinstance(data, dict):
             words = wording.shown(reading.text(data, "message") or "")

@@ -5,8 +5,10 @@ behind a gap waits until the log was asked for what is missing.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from exportctl.client import failures
 from exportctl.client.api import LONG_POLL_SECONDS
@@ -20,7 +22,6 @@ from exportctl.model.lines import Log, Source
 from exportctl.protocol.dialects import dialect2, reading
 from exportctl.protocol.events import AnyEvent, Cancelled, Completed, Failed, Heartbeat, StatusSync
 from exportctl.protocol.happenings import AckReceived
-from exportctl.protocol.jsontext import Value
 
 SOON_SECONDS: Final = 2.0
 """Silence about a job whose subscription is not acknowledged, after which it is polled beside it."""
@@ -67,7 +68,7 @@ class LogDialogue:
             self._has_news = False
             self._calls.heard()
 
-    def take(self, name: str, data: Value) -> None:
+    def take(self, name: str, data: object) -> None:
         """Let an event of the socket through to its job."""
         self._take(dialect2.decode(name, data), Source.SOCKET)
 
@@ -258,8 +259,9 @@ class LogDialogue:
         )
         self.desk.polls += 1
         self._note_log(watch, page.log, gap=page.gap)
-        for event in page.events:
-            self._take(event, source)
+        with self.desk.together():
+            for event in page.events:
+                self._take(event, source)
         if watch.is_over(page.status, page.last_seq) and watch.sequencer.cursor:
             await self._settle(watch, attempts=attempts)
         if watch.is_without_end(page.status, cursor):

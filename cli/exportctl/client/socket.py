@@ -20,7 +20,8 @@ from exportctl.client.frames import Message
 from exportctl.client.http import Server
 from exportctl.client.websocket import WebSocket, WebSocketEnded
 from exportctl.model.errors import NotAllowed
-from exportctl.protocol.connection import Connection
+from exportctl.protocol import socketio
+from exportctl.protocol.connection import Connection, ReadEvent
 from exportctl.protocol.errors import ProtocolError
 from exportctl.protocol.happenings import (
     AckReceived,
@@ -146,10 +147,13 @@ class Socket:
 
 
 @asynccontextmanager
-async def open_socket(http: httpx.AsyncClient, server: Server) -> AsyncIterator[Socket]:
+async def open_socket(
+    http: httpx.AsyncClient, server: Server, *, read_event: ReadEvent = socketio.read_event
+) -> AsyncIterator[Socket]:
     """Open a socket and connect it. Raises `SocketLost`, `NotAllowed`; so may the body.
 
-    A certificate that is not trusted, and a sign-in that cannot be renewed, are raised as what they are.
+    `read_event` is what its connection reads by. A certificate that is not trusted, and a sign-in that cannot be
+    renewed, are raised as what they are.
     """
     auth: dict[str, Value] | None = {"token": server.token} if server.token else None
     connecting: AbstractAsyncContextManager[WebSocket] = httpx_ws.aconnect_ws(
@@ -164,7 +168,7 @@ async def open_socket(http: httpx.AsyncClient, server: Server) -> AsyncIterator[
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
                     web_socket = await stack.enter_async_context(connecting)
-                    socket = Socket(web_socket=web_socket, machine=Connection(auth=auth))
+                    socket = Socket(web_socket=web_socket, machine=Connection(auth=auth, read_event=read_event))
                     await socket.connect()
             except TimeoutError as error:
                 raise SocketLost(f"no socket within {OPEN_SECONDS:.0f} s") from error

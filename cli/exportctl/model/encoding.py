@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from exportctl.model.lines import SCHEMA_VERSION, Numbered, Result
+from exportctl.model.lines import SCHEMA_VERSION, ExportProgress, Numbered, Result
 
 _HEADER: Final = ("v", "seq", "event", "timestamp", "elapsed", "jobId", "projectId", "correlationId", "source")
 _IN_HEADER: Final = frozenset({"job_id", "project_id", "source", "timestamp"})
@@ -29,6 +29,8 @@ _WORD: Final = range(-(2**63), 2**64)
 def encode(numbered: Numbered) -> bytes:
     """Return the line as UTF-8 JSON with a line feed."""
     line = numbered.line
+    if type(line) is ExportProgress:
+        return _written(_progress(numbered, line), orjson.OPT_APPEND_NEWLINE)
     spelling = _spelling(type(line))
     header = (
         SCHEMA_VERSION,
@@ -44,8 +46,43 @@ def encode(numbered: Numbered) -> bytes:
     for key in _ABSENT_WHEN_NONE:
         if key in record and record[key] is None:
             del record[key]
+    return _written(record, spelling.options)
+
+
+def _progress(numbered: Numbered, line: ExportProgress) -> dict[str, object]:
+    """Return the record of a progress, which nearly every line is, in a third of the time (`tests/bench/follow.py`)."""
+    stage = line.stage_progress
+    record = {
+        "v": SCHEMA_VERSION,
+        "seq": numbered.seq,
+        "event": line.event,
+        "timestamp": numbered.timestamp,
+        "elapsed": numbered.elapsed,
+        "jobId": line.job_id,
+        "projectId": line.project_id,
+        "correlationId": numbered.correlation_id,
+        "source": str(line.source),
+        "serverSeq": line.server_seq,
+        "jobCorrelationId": line.job_correlation_id,
+        "phase": line.phase,
+        "progress": line.progress,
+        "stage": line.stage,
+        "stageProgress": stage and {"current": stage.current, "total": stage.total, "item": stage.item},
+        "message": line.message,
+        "template": line.template,
+        "data": line.data,
+        "estimatedTimeRemaining": line.estimated_time_remaining,
+    }
+    if line.server_seq is None:
+        del record["serverSeq"]
+    if line.job_correlation_id is None:
+        del record["jobCorrelationId"]
+    return record
+
+
+def _written(record: dict[str, object], options: int) -> bytes:
     try:
-        return orjson.dumps(record, _nested, spelling.options)
+        return orjson.dumps(record, _nested, options)
     except orjson.JSONEncodeError:
         return orjson.dumps(_writable(record, _MAX_DEPTH), option=orjson.OPT_APPEND_NEWLINE)
 

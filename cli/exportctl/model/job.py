@@ -5,8 +5,10 @@ Laws, each held by a property test: an end absorbs every later event of the serv
 job's event returns the same object; a history seen live, polled or replayed ends alike.
 """
 
-from dataclasses import replace
 from typing import TypedDict, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from exportctl.model.lines import (
     ExportCancelled,
@@ -35,11 +37,9 @@ from exportctl.protocol.events import (
     Started,
     StatusSync,
 )
-from exportctl.protocol.fact import fact
 
 
-@fact
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """What is known of a job. `seq` is the number of the last event taken; `progress` is that of `phase`."""
 
     job_id: str

@@ -96,9 +96,12 @@ class BarsSink:
         self._connection = "connected"
         self._remarks = Remarks()
 
-    def take(self, numbered: Numbered) -> None:
-        """Take one line into what the next drawing shows."""
-        line = numbered.line
+    def take(self, *numbered: Numbered) -> None:
+        """Take lines into what the next drawing shows."""
+        for one in numbered:
+            self._take_line(one.line)
+
+    def _take_line(self, line: Line) -> None:
         view = self._views.update(line)
         self._has_changed = True
         if len(self._views.by_id) > 1:

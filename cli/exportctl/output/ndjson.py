@@ -1,6 +1,6 @@
 """Lines as NDJSON: on standard output, in a file, or on a descriptor that a parent handed over.
 
-Each line is written whole and at once, past every buffer, so that what was told is there whatever happens next. A
+Lines are written whole and at once, past every buffer, so that what was told is there whatever happens next. A
 closed pipe is let through as `BrokenPipeError`: the command ends quietly. Any other failure to write is `CannotWrite`.
 """
 
@@ -25,10 +25,10 @@ class NdjsonSink:
         self._name = name
         self._is_owner = is_owner
 
-    def take(self, numbered: Numbered) -> None:
-        """Write one line. Raises BrokenPipeError when nobody reads any more, CannotWrite for all else."""
+    def take(self, *numbered: Numbered) -> None:
+        """Write the lines. Raises BrokenPipeError when nobody reads any more, CannotWrite for all else."""
         try:
-            write_all(self._descriptor, encode(numbered))
+            write_all(self._descriptor, b"".join(map(encode, numbered)))
         except BrokenPipeError:
             raise
         except OSError as error:

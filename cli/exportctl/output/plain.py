@@ -51,9 +51,12 @@ class PlainSink:
         self._waiting_for: str | None = None
         self._stages_seen: dict[str | None, int] = {}
 
-    def take(self, numbered: Numbered) -> None:
-        """Take one line, and write what may be written."""
-        line = numbered.line
+    def take(self, *numbered: Numbered) -> None:
+        """Take lines, and write what may be written."""
+        for one in numbered:
+            self._take_line(one.line)
+
+    def _take_line(self, line: Line) -> None:
         view = self._views.update(line)
         if isinstance(line, ExportProgress):
             self._waiting_for = None

@@ -18,9 +18,9 @@ The specifications are https://github.com/socketio/engine.io-protocol (EIO) and 
 (SIO); where they are silent, the comment names whose example is followed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, assert_never, overload
+from typing import Final, Literal, TypeAlias, assert_never, overload
 
 from exportctl.protocol import engineio, socketio
 from exportctl.protocol.errors import (
@@ -65,14 +65,27 @@ class Limits:
 
 DEFAULT_LIMITS: Final = Limits()
 
+ReadEvent: TypeAlias = Callable[[str], tuple[str, tuple[object, ...]]]
+"""What reads the JSON of a plain event: its name and its arguments. Raises RemoteProtocolError."""
+
 
 class Connection:
     """One connection to the main namespace. It begins in OPENING: the transport is up, nothing has been said."""
 
-    def __init__(self, *, auth: Mapping[str, Value] | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Prepare a connection; `auth` goes with the request to connect. Raises LocalProtocolError if it is no JSON."""
+    def __init__(
+        self,
+        *,
+        auth: Mapping[str, Value] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        read_event: ReadEvent = socketio.read_event,
+    ) -> None:
+        """Prepare a connection; `auth` goes with the request to connect. Raises LocalProtocolError if it is no JSON.
+
+        `read_event` reads the plain events, which nearly all are: those without acknowledgement or attachment.
+        """
         self._hello = _messages(socketio.Connect(data=None if auth is None else dict(auth)))
         self._limits = limits
+        self._read_event = read_event
         self._state = State.OPENING
         self._handshake: engineio.Handshake | None = None
         self._outbox: list[str | bytes] = []
@@ -97,33 +110,22 @@ class Connection:
 
     def receive_text(self, frame: str) -> list[Happening]:
         """Take one WebSocket text frame, or one packet of a polling body. Raises RemoteProtocolError."""
-        try:
-            if self._is_plain and frame.startswith("42[") and len(frame) <= self._limits.frame:
-                name, args = socketio.read_event(frame[2:])
-                return [EventReceived(name=name, args=args)]
-            return self._receive(frame)
-        except RemoteProtocolError:
-            self._end()
-            raise
+        return list(self.receive_frames([frame]))
 
     def receive_bytes(self, frame: bytes | bytearray) -> list[Happening]:
         """Take one WebSocket binary frame. Raises RemoteProtocolError."""
-        try:
-            return self._receive(bytes(frame))  # no copy, unless the transport hands out its own buffer
-        except RemoteProtocolError:
-            self._end()
-            raise
+        return list(self.receive_frames([bytes(frame)]))  # no copy, unless the transport hands out its own buffer
 
     def receive_frames(self, frames: Iterable[str | bytes]) -> Iterator[Happening]:
         """Take WebSocket frames, as many as came at once: **iterate to the end**.
 
         What came before a frame that raises RemoteProtocolError has been told by then, and nothing behind it will be.
         """
-        most = self._limits.frame
+        most, read_event = self._limits.frame, self._read_event
         try:
             for frame in frames:
                 if self._is_plain and isinstance(frame, str) and frame.startswith("42[") and len(frame) <= most:
-                    name, args = socketio.read_event(frame[2:])
+                    name, args = read_event(frame[2:])
                     yield EventReceived(name=name, args=args)
                 else:
                     yield from self._receive(frame)
@@ -139,8 +141,7 @@ class Connection:
         if len(payload) > self._limits.payload and self._state is not State.CLOSED:
             self._end()
             raise LimitExceededError(f"a polling payload of {len(payload)} characters")
-        for frame in engineio.split_payload(payload):
-            yield from self.receive_text(frame)
+        yield from self.receive_frames(engineio.split_payload(payload))
 
     def receive_eof(self) -> list[Happening]:
         """Take note that the transport has ended, from whichever side; to be called once it has."""

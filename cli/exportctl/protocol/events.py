@@ -1,14 +1,26 @@
 """The events of an export as typed facts, whichever generation of the protocol told them.
 
-Frozen records named as the wire names them (`WIRE.md`, Events). A dialect makes them; nothing above `protocol/` reads a
-raw dictionary. What a server did not say is None. Strings of the wire stay strings: an unknown stage or phase is shown,
-not lost.
+Frozen records named as the wire names them (`WIRE.md`, Events), in camel case there. A dialect makes them; nothing
+above `protocol/` reads a raw dictionary. What a server did not say is None. Strings of the wire stay strings: an
+unknown stage or phase is shown, not lost.
+
+They are msgspec's, which never change, cost less than a dataclass that may, and are read from JSON in one step where
+nothing about it is unusual (`dialects.dialect2.read_event`); the limits in the types hold there only.
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Struct
 
 from exportctl.protocol.fact import fact
+
+MOST: Final = 2**53 - 1
+"""The largest whole number that every reader of JSON keeps exactly (RFC 8259, section 6); no size is beyond it."""
+
+Whole: TypeAlias = Annotated[int, Meta(ge=0, le=MOST)]
+Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 
 Data: TypeAlias = Mapping[str, object]
 """A JSON object that only passes through: options, template data."""
@@ -21,24 +33,22 @@ DOWNLOADING = "downloading"
 class StageProgress:
     """How far one stage is: `current` of `total` images, the last of them `item`."""
 
-    current: int
-    total: int
+    current: Whole
+    total: Whole
     item: str | None = None
 
 
-@fact
-class Event:
+class Event(Struct, frozen=True, kw_only=True, rename="camel"):
     """What every event of a job carries. `seq` counts 1, 2, 3 … per job; None where the server does not number."""
 
-    job_id: str
+    job_id: Text
     project_id: str | None = None
-    seq: int | None = None
+    seq: Whole | None = None
     timestamp: str | None = None
     correlation_id: str | None = None
 
 
-@fact
-class Started(Event):
+class Started(Event, frozen=True, kw_only=True):
     """The job began. `total` counts images."""
 
     project_name: str | None = None
@@ -46,23 +56,21 @@ class Started(Event):
     total: int | None = None
 
 
-@fact
-class Progress(Event):
+class Progress(Event, frozen=True, kw_only=True):
     """`progress` is 0 to 100 within the phase, times in seconds; `bytes_written` of the archive so far."""
 
-    phase: str = PROCESSING
+    phase: Text = PROCESSING
     stage: str | None = None
-    progress: float | None = None
+    progress: Percent | None = None
     stage_progress: StageProgress | None = None
     message: str | None = None
     template: str | None = None
     data: Data | None = None
-    estimated_time_remaining: float | None = None
-    bytes_written: int | None = None
+    estimated_time_remaining: Annotated[float, Meta(ge=-MOST, le=MOST)] | None = None
+    bytes_written: Whole | None = None
 
 
-@fact
-class PhaseChanged(Event):
+class PhaseChanged(Event, frozen=True, kw_only=True):
     """The job went from one phase to the next."""
 
     from_phase: str | None = None
@@ -71,8 +79,7 @@ class PhaseChanged(Event):
     progress: float | None = None
 
 
-@fact
-class DownloadReady(Event):
+class DownloadReady(Event, frozen=True, kw_only=True):
     """The archive is whole on the server: its name there, size in bytes, SHA-256 in hexadecimal."""
 
     file_name: str | None = None
@@ -81,8 +88,7 @@ class DownloadReady(Event):
     expires_at: str | None = None
 
 
-@fact
-class Completed(Event):
+class Completed(Event, frozen=True, kw_only=True):
     """The export is made. Times in seconds."""
 
     warnings: tuple[str, ...] = ()
@@ -90,8 +96,7 @@ class Completed(Event):
     stages: Mapping[str, float] | None = None
 
 
-@fact
-class Failed(Event):
+class Failed(Event, frozen=True, kw_only=True):
     """The export failed on the server."""
 
     error: str
@@ -102,8 +107,7 @@ class Failed(Event):
     retryable: bool | None = None
 
 
-@fact
-class Cancelled(Event):
+class Cancelled(Event, frozen=True, kw_only=True):
     """The export was cancelled. `cleanup_completed` is the server's claim."""
 
     cancelled_by: str | None = None
@@ -113,8 +117,7 @@ class Cancelled(Event):
     cleanup_completed: bool | None = None
 
 
-@fact
-class StatusSync(Event):
+class StatusSync(Event, frozen=True, kw_only=True):
     """The job as the server sees it now. It informs; it moves no state ahead of the replay."""
 
     status: str
@@ -125,15 +128,13 @@ class StatusSync(Event):
     last_seq: int | None = None
 
 
-@fact
-class Heartbeat(Event):
+class Heartbeat(Event, frozen=True, kw_only=True):
     """The job is alive and its log holds `last_seq` events."""
 
     last_seq: int
 
 
-@fact
-class Unreadable(Event):
+class Unreadable(Event, frozen=True, kw_only=True):
     """An event whose name or data this client does not know. Never an error: servers grow.
 
     One with a number still is the event of that number: what lies behind it must not wait for it. `job_id` is empty

@@ -162,7 +162,7 @@ def decode(text: str, *, max_attachments: int = MAX_ATTACHMENTS) -> Packet | Par
 
 
 def read_event(body: str) -> tuple[str, tuple[Value, ...]]:
-    """Read the JSON of an event: its name and its arguments: the short way for plain events, which nearly all are."""
+    """Read the JSON of an event: its name and its arguments. Raises MalformedPacketError, LimitExceededError."""
     data = jsontext.read(body)
     if isinstance(data, list) and data and type(data[0]) is str:
         return data[0], tuple(data[1:])

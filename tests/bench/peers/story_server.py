@@ -121,6 +121,12 @@ async def status(_request):
     return JSONResponse(body, headers={"Export-Protocol": "2"})
 
 
+async def projects(_request):
+    """What the command asks first, to know the protocol."""
+    body = {"success": True, "data": [], "pagination": {"page": 1, "limit": 1, "total": 0, "totalPages": 0}}
+    return JSONResponse(body, headers={"Export-Protocol": "2"})
+
+
 async def seconds(_request):
     return JSONResponse(Story.seconds)
 
@@ -134,7 +140,11 @@ def main():
             b"".join(progress(seq, Story.count) for seq in numbers[at : at + BLOCK])
             for at in range(0, Story.count, BLOCK)
         ]
-    routes = [Route(f"/api/projects/{PROJECT}/export/{JOB}/status", status), Route("/seconds", seconds)]
+    routes = [
+        Route("/api/projects", projects),
+        Route(f"/api/projects/{PROJECT}/export/{JOB}/status", status),
+        Route("/seconds", seconds),
+    ]
     listening = socket.create_server(("127.0.0.1", 0))
     print(listening.getsockname()[1], flush=True)
     config = uvicorn.Config(

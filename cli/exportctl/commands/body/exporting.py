@@ -44,6 +44,7 @@ async def open_follower(session: Session, api: Api, connection: Connection) -> A
         monotonic=time.monotonic,
         transport=transport,
         poll_interval=connection.poll_interval,
+        together=session.stream.together,
     )
     async with follower:
         yield follower

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from exportctl.protocol.events import MOST
+
 Object = Mapping[str, object]
 
-MOST: Final = 2**53 - 1
-"""The largest whole number that every reader of JSON keeps exactly (RFC 8259, section 6); no size is beyond it."""
 _WHOLE: Final = 100.0
 _MOMENT: Final = re.compile(
     r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
@@ -48,10 +48,15 @@ def percent(source: Object, key: str) -> float | None:
     return 0.0 if value < 0.0 else _WHOLE
 
 
+def is_moment(value: str) -> bool:
+    """Return whether it is a time in RFC 3339, UTC, with milliseconds."""
+    return _MOMENT.fullmatch(value) is not None
+
+
 def moment(source: Object, key: str) -> str | None:
     """Return the time at `key` in RFC 3339, UTC, with milliseconds; another zone or precision is turned into that."""
     value = text(source, key)
-    if value is None or _MOMENT.fullmatch(value):
+    if value is None or is_moment(value):
         return value
     try:
         parsed = datetime.fromisoformat(value)
