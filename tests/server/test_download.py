@@ -45,6 +45,14 @@ async def test_the_whole_archive_is_what_the_events_said(server, done):
     assert {name: head.headers[name] for name in ("ETag", "Content-Length", "Repr-Digest")} == {
         name: answer.headers[name] for name in ("ETag", "Content-Length", "Repr-Digest")
     }
+    for wanted in ("bytes=0-9", f"bytes={len(answer.content)}-"):  # RFC 9110, 14.2: of GET only
+        part = await client.head(path, headers={"Range": wanted})
+        assert (part.status_code, part.headers["Content-Length"]) == (200, str(len(answer.content)))
+        assert "Content-Range" not in part.headers
+    # Nothing in between may hold the bytes back or pack them.
+    assert answer.headers["X-Accel-Buffering"] == "no"
+    assert "no-transform" in answer.headers["Cache-Control"]
+    assert "Content-Encoding" not in answer.headers
 
 
 @pytest.mark.parametrize(
@@ -116,8 +124,14 @@ async def test_conditions_on_the_validator_are_kept(done):
         fresh = await client.get(path, headers={"If-None-Match": given})
         assert (fresh.status_code, fresh.content, fresh.headers["ETag"]) == (304, b"", etag)
         assert (await client.get(path, headers={"If-Match": given})).status_code == 200
+    weak = await client.get(path, headers={"If-None-Match": f"W/{etag}"})  # compared weakly: a proxy packed it once
+    assert weak.status_code == 304
     assert (await client.get(path, headers={"If-None-Match": '"x"'})).status_code == 200
-    assert (await client.get(path, headers={"If-Match": '"x"'})).status_code == 412
+    for given in ('"x"', f"W/{etag}"):
+        assert (await client.get(path, headers={"If-Match": given})).status_code == 412
+    both = await client.get(path, headers={"If-Match": '"x"', "If-None-Match": etag})
+    assert both.status_code == 412
+    assert (await client.get(path, headers=[("If-Match", '"x"'), ("If-Match", etag)])).status_code == 200
 
 
 async def test_two_exports_of_one_project_are_two_archives(server, done):

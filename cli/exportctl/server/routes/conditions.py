@@ -3,6 +3,7 @@
 import re
 from urllib.parse import quote
 
+from starlette.requests import Request
 from starlette.types import Receive
 
 from exportctl.server.answers import Refusal
@@ -28,9 +29,19 @@ def etag_of(record: JobRecord) -> str:
     return f'"{record.making}"'
 
 
-def matches(header: str | None, etag: str) -> bool:
-    """Say whether a list of ETags holds this one."""
-    return header is not None and (header.strip() == "*" or etag in {tag.strip() for tag in header.split(",")})
+def is_another(request: Request, etag: str) -> bool:
+    """Say whether If-Match asks for another archive than this one; tags are compared as they are (RFC 9110, 13.1.1)."""
+    wanted = _listed(request, "If-Match")
+    return bool(wanted) and not wanted & {etag, "*"}
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Say whether If-None-Match holds this archive, compared weakly (13.1.2); asked after If-Match (13.2.2)."""
+    return bool(_listed(request, "If-None-Match") & {etag, f"W/{etag}", "*"})
+
+
+def _listed(request: Request, name: str) -> set[str]:
+    return {tag.strip() for line in request.headers.getlist(name) for tag in line.split(",") if tag.strip()}
 
 
 def disposition(name: str) -> str:

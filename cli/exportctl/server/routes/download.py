@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
 from exportctl.server.routes import live
-from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, matches
+from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, is_another, is_known
 from exportctl.server.site import Site
 
 BLOCK = 1 << 18
@@ -42,11 +42,12 @@ def routes(site: Site) -> list[Route]:
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-transform",
             "Content-Disposition": disposition(archive.file_name),
+            "X-Accel-Buffering": "no",
         }
-        if matches(request.headers.get("If-None-Match"), etag):
-            return Response(None, 304, headers)
-        if (wanted := request.headers.get("If-Match")) is not None and not matches(wanted, etag):
+        if is_another(request, etag):
             raise Refusal(412, "PRECONDITION_FAILED", "The archive is another one now", headers=headers)
+        if is_known(request, etag):
+            return Response(None, 304, headers)
         # Of the whole archive, whatever part is sent (RFC 9530, 3).
         headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(archive.sha256)).decode()}:"
         part, ranged = _part(request, etag, archive.size)
@@ -102,12 +103,12 @@ class FileSlice(Response):
 def _part(request: Request, etag: str, size: int) -> tuple[range, bool]:
     """Return the bytes to send, and whether that is the part a Range asked for; an empty part is past the end.
 
-    A Range counts if it is one range of bytes, and If-Range this very archive (13.1.5); one that is invalid is as if
-    it were not there (14.1.1).
+    A Range counts for GET (14.2), if it is one range of bytes, and If-Range this very archive (13.1.5); one that is
+    invalid is as if it were not there (14.1.1).
     """
     whole = range(size), False
     found = _RANGE.match(request.headers.get("Range", ""))
-    if found is None or request.headers.get("If-Range", etag) != etag:
+    if found is None or request.method != "GET" or request.headers.get("If-Range", etag) != etag:
         return whole
     first, last, suffix = found.groups()
     if suffix is not None:

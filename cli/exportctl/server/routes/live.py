@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
 from exportctl.server.growth import Growth, LostError
 from exportctl.server.job import JobRecord
-from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, matches
+from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, is_another
 from exportctl.server.site import Site
 
 BLOCK = 1 << 18
@@ -36,11 +36,15 @@ async def answer(site: Site, record: JobRecord, request: Request) -> Response:
         record = await site.log.job(record.id) or record
         growth = await _whole(site, record)
     etag = etag_of(record)
-    headers = {PROTOCOL_HEADER: PROTOCOL, "ETag": etag, "Cache-Control": "private, no-store, no-transform"}
+    headers = {
+        PROTOCOL_HEADER: PROTOCOL,
+        "ETag": etag,
+        "Cache-Control": "private, no-store, no-transform",
+        "X-Accel-Buffering": "no",
+    }
     if record.archive is not None:
         headers["Content-Disposition"] = disposition(record.archive.file_name)
-    wanted = request.headers.get("If-Match")
-    if wanted is not None and not matches(wanted, etag):
+    if is_another(request, etag):
         raise Refusal(412, "PRECONDITION_FAILED", "The archive is being made anew", headers=headers)
     if offset > growth.written:
         if record.archive is not None:
