@@ -13,6 +13,7 @@ from exportctl.client import unpack as unpacking
 from exportctl.client.unpack import unpack
 from exportctl.model.errors import CannotWrite, Damaged
 
+JOB = "6f0c2b7e-1111-4222-8333-944445555666"
 GO_ON = threading.Event()
 GOOD = {"a.txt": b"text", "images/b.bin": b"\0" * 5000, "images/größe.txt": b"x", "empty/": b"", "deep/er/est": b""}
 
@@ -46,7 +47,7 @@ def run(tmp_path):
     def run(content, *, overwrite=False, stop=GO_ON):
         archive = tmp_path / "n.zip"
         archive.write_bytes(content)
-        unpack(archive, folder, aside=tmp_path / "place" / ".aside", overwrite=overwrite, stop=stop)
+        unpack(archive, folder, JOB, overwrite=overwrite, stop=stop)
 
     run.folder = folder
     return run
@@ -99,6 +100,8 @@ def test_an_executable_file_is_unpacked_as_a_plain_one(run):
         [("a\x1b[31m", b"x")],
         [("x" * 256, b"x")],
         [("x/" * 600 + "x", b"x")],
+        [("x/" * 33 + "x", b"x")],
+        [("a/", b"x")],
         [("a", b"x"), ("A", b"y")],
         [("gr\u00f6\u00dfe", b"x"), ("gro\u0308\u00dfe", b"y")],
         [("stra\u00dfe", b"x"), ("STRASSE", b"y")],
@@ -145,6 +148,33 @@ def test_an_encrypted_entry_is_refused(run):
         content[content.index(signature) + at] |= 1
     with pytest.raises(Damaged, match="encrypted"):
         run(bytes(content))
+    assert beside(run) == []
+
+
+def test_an_unknown_way_of_packing_is_refused(run):
+    content = bytearray(packed(("a", b"x")))
+    for signature, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(signature) + at] = 9  # deflate64
+    with pytest.raises(Damaged):
+        run(bytes(content))
+    assert beside(run) == []
+
+
+def test_a_name_that_is_another_in_the_directory_is_refused(run):
+    """Readers that go by the local header would unpack another file than the one that was checked."""
+    content = packed(("good.txt", b"x"))
+    at = content.index(b"good.txt")
+    with pytest.raises(Damaged):
+        run(content[:at] + b"evil.txt" + content[at + 8 :])
+    assert beside(run) == []
+
+
+def test_an_entry_that_reaches_into_the_directory_is_refused(run):
+    content = packed(("a", b"x" * 100), method=zipfile.ZIP_STORED)
+    at = content.index(b"PK\x01\x02")
+    longer = struct.pack("<2L", 130, 130)
+    with pytest.raises(Damaged):
+        run(content[: at + 20] + longer + content[at + 28 :])
     assert beside(run) == []
 
 
@@ -241,7 +271,7 @@ def test_a_command_that_is_told_to_stop_leaves_nothing(run):
 
 
 def test_what_a_killed_command_left_is_taken_away(run):
-    aside = run.folder.parent / ".aside"
+    aside = run.folder.parent / ".out.6f0c2b7e.extract"
     aside.mkdir()
     (aside / "half").write_bytes(b"ha")
     run(packed(("a", b"x")))
@@ -250,12 +280,20 @@ def test_what_a_killed_command_left_is_taken_away(run):
 
 def test_a_folder_that_a_killed_command_had_put_aside_comes_back(run):
     """Killed between the two renames of `--overwrite`: the old folder is all there is."""
-    old = run.folder.parent / ".aside.old"
+    old = run.folder.parent / ".out.6f0c2b7e.extract.old"
     old.mkdir()
     (old / "old").write_bytes(b"old")
     with pytest.raises(CannotWrite, match="exists"):
         run(packed(("a", b"x")))
     assert (tree(run.folder), beside(run)) == ({"old": b"old"}, ["out"])
+
+
+def test_a_disk_without_room_for_so_many_files_is_found_before_anything_is_written(run, monkeypatch):
+    disk = os.statvfs_result((4096, 4096, 1 << 20, 1 << 20, 1 << 20, 10, 10, 1, 0, 255))
+    monkeypatch.setattr(unpacking.os, "statvfs", lambda _: disk)
+    with pytest.raises(CannotWrite) as caught:
+        run(packed(("a", b"x"), ("b", b"x")))
+    assert (caught.value.code, beside(run)) == ("DISK_FULL", [])
 
 
 def test_a_disk_without_room_is_found_before_anything_is_written(run, monkeypatch):

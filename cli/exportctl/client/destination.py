@@ -158,7 +158,7 @@ def check_folder_free(folder: Path, *, overwrite: bool) -> None:
         raise CannotWrite(f"no permission to look into {folder}", code="NO_PERMISSION") from error
     if is_empty and not os.path.ismount(folder) and not Path.cwd().is_relative_to(folder.resolve()):
         return
-    if not overwrite:
+    if not overwrite and not is_empty:
         raise CannotWrite(
             f"{folder} exists and is not empty", hint="--overwrite replaces it, --extract names another", code="EXISTS"
         )

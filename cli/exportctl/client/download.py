@@ -22,7 +22,6 @@ from exportctl.client import answers, failures
 from exportctl.client.api import Api
 from exportctl.client.archive import Archive, Saved, check_space, present_archive
 from exportctl.client.asking import BUDGET_SECONDS
-from exportctl.client.destination import JOB_LETTERS
 from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
@@ -84,7 +83,7 @@ class Download:
         with Partial(folder, self.archive.job_id) as partial:
             await self.fill(partial)
             try:
-                await extract(partial.path, folder, self.archive.job_id, overwrite=overwrite)
+                await _unpack(partial.path, folder, self.archive.job_id, overwrite=overwrite)
             except Damaged:
                 partial.remove()
                 raise
@@ -330,9 +329,16 @@ def _may_pass(error: ExportctlError) -> bool:
 
 async def extract(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
     """Put the entries of a checked archive at `folder`, all or none. Raises `Damaged`, `CannotWrite`."""
+    with Partial(folder, job_id) as lock:
+        try:
+            await _unpack(archive, folder, job_id, overwrite=overwrite)
+        finally:
+            lock.remove()
+
+
+async def _unpack(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
     stop = threading.Event()
-    aside = folder.with_name(f".{folder.name}.{job_id[:JOB_LETTERS]}.extract")
-    await settled(asyncio.to_thread(unpack, archive, folder, aside=aside, overwrite=overwrite, stop=stop), stop.set)
+    await settled(asyncio.to_thread(unpack, archive, folder, job_id, overwrite=overwrite, stop=stop), stop.set)
 
 
 def _tally_of(path: Path, stop: threading.Event) -> Tally:

@@ -195,6 +195,18 @@ def cannot_write(target: Path, error: OSError) -> CannotWrite:
             return CannotWrite(f"no permission to write {target}", hint="-o names another place", code="NO_PERMISSION")
         case errno.ENAMETOOLONG:
             return CannotWrite(f"the name of {target} is too long", hint="-o names a shorter one", code="NAME_TOO_LONG")
+        case errno.EFBIG:
+            return CannotWrite(
+                f"{target} is larger than a file may be there",
+                hint="-o names a place on another file system (FAT takes 4 GB), or ulimit -f is set",
+                code="FILE_TOO_LARGE",
+            )
+        case errno.ENOENT:
+            return CannotWrite(
+                f"{target} cannot be written: its folder, or what was fetched into it, was taken away meanwhile",
+                hint="the same command begins anew",
+                code="TAKEN_AWAY",
+            )
         case _:
             return CannotWrite(f"{target} cannot be written: {error.strerror or error}")
 

@@ -2,10 +2,13 @@
 
 Refused are names that lead out of the folder or that two systems read differently, names that fold together, links
 and devices, entries that overlap, and bombs. Then all is unpacked aside, beside the folder, and renamed into place; a
-command that is killed leaves only what the next one takes away. Everything blocks; `stop` ends it between two blocks.
+command that is killed leaves only what the next one into that folder takes away, be it of another job. Everything
+blocks; `stop` ends it between two blocks.
 """
 
+import contextlib
 import errno
+import glob
 import os
 import re
 import shutil
@@ -16,10 +19,10 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from exportctl.client.destination import check_folder_free
-from exportctl.client.partial import cannot_write
+from exportctl.client.destination import JOB_LETTERS, check_folder_free
+from exportctl.client.partial import Partial, cannot_write
 from exportctl.client.verify import BLOCK, DAMAGE
-from exportctl.model.errors import Damaged
+from exportctl.model.errors import CannotWrite, Damaged
 
 MOST_RATIO: Final = 100
 """Bytes that one byte of an archive may unpack to, over all; tables and polygons reach 20."""
@@ -27,24 +30,30 @@ ALWAYS_FINE: Final = 64 << 20
 """Bytes that an archive may unpack to whatever its ratio."""
 _LONGEST_NAME: Final = 255
 _LONGEST_PATH: Final = 1024
+_DEEPEST: Final = 32
+"""Folders within each other; each costs memory while names are compared."""
+_ASIDE: Final = ".extract"
 _LOCAL_HEADER: Final = 30  # APPNOTE.TXT 4.3.7, without name and extra field
 _ENCRYPTED: Final = 1  # 4.4.4, bit 0
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
-def unpack(archive: Path, folder: Path, *, aside: Path, overwrite: bool, stop: threading.Event) -> None:
-    """Put the entries of the archive into `folder`, by way of `aside`: a path beside it that is ours alone.
+def unpack(archive: Path, folder: Path, job_id: str, *, overwrite: bool, stop: threading.Event) -> None:
+    """Put the entries of the archive into `folder`, by way of a folder beside it that is this job's alone.
 
-    A folder that is there is replaced with `overwrite`, and else only where it is empty. Raises `Damaged` for an
-    archive that is damaged or not to be trusted, `CannotWrite`; whatever is raised, nothing of it is left.
+    Call it with the `Partial` of folder and job held: that is the lock. A folder that is there is replaced with
+    `overwrite`, and else only where it is empty. Raises `Damaged` for an archive that is damaged or not to be trusted,
+    `CannotWrite`; whatever is raised, nothing of it is left.
     """
-    old = aside.with_name(aside.name + ".old")
+    aside = folder.with_name(f".{folder.name}.{job_id[:JOB_LETTERS]}{_ASIDE}")
+    old = _old_of(aside)
     try:
-        _recover(folder, aside, old)
+        _recover(folder, aside)
+        _recover_others(folder)
         check_folder_free(folder, overwrite=overwrite)
         with zipfile.ZipFile(archive) as opened:
             entries = checked(opened, archive.stat().st_size)
-            check_room(folder.parent, sum(entry.file_size for entry in entries))
+            check_room(folder.parent, [entry.file_size for entry in entries])
             aside.mkdir()
             for entry in entries:
                 _extract(opened, entry, aside, stop)
@@ -80,16 +89,19 @@ def checked(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
         if entry.header_offset < end:
             raise _unsafe(f"its entry {entry.orig_filename[:200]!r} lies over another")
         end = entry.header_offset + _LOCAL_HEADER + entry.compress_size
+    if end > archive.start_dir:
+        raise _unsafe("its last entry lies over its directory")
     total = sum(entry.file_size for entry in entries)
     if total > max(ALWAYS_FINE, MOST_RATIO * size):
         raise _unsafe(f"its {size} bytes unpack to {total}")
     return entries
 
 
-def check_room(folder: Path, size: int) -> None:
-    """Raise `CannotWrite` where the disk of `folder` has no room for so many bytes."""
+def check_room(folder: Path, sizes: list[int]) -> None:
+    """Raise `CannotWrite` where the disk of `folder` has no room for files of these sizes, or for so many."""
     disk = os.statvfs(folder)
-    if disk.f_bavail * disk.f_frsize < size:
+    blocks = sum(-(-size // disk.f_frsize) for size in sizes)
+    if disk.f_bavail < blocks or (disk.f_files and disk.f_favail < len(sizes)):  # some file systems count no files
         raise cannot_write(folder / "x", OSError(errno.ENOSPC, "no space"))
 
 
@@ -109,6 +121,8 @@ def _problem(entry: zipfile.ZipInfo) -> str | None:
         return "leads out of the folder"
     if len(name.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in parts):
         return "has too long a name"
+    if len(parts) > _DEEPEST:
+        return "lies too deep"
     if kind not in {0, stat.S_IFDIR if is_folder else stat.S_IFREG}:
         return "is no file"
     if is_folder and entry.file_size:
@@ -180,14 +194,30 @@ def _move(aside: Path, folder: Path, old: Path, *, overwrite: bool) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _recover(folder: Path, aside: Path, old: Path) -> None:
+def _old_of(aside: Path) -> Path:
+    """Return where a folder waits while another takes its place."""
+    return aside.with_name(aside.name + ".old")
+
+
+def _recover(folder: Path, aside: Path) -> None:
     """Take away what a killed command left; give back what it was about to replace."""
+    old = _old_of(aside)
     shutil.rmtree(aside, ignore_errors=True)
     if old.exists():
         if os.path.lexists(folder):
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.rename(folder)
+
+
+def _recover_others(folder: Path) -> None:
+    """Do so for other jobs' extractions into `folder` that nobody holds a lock for any more."""
+    left = folder.parent.glob(f".{glob.escape(folder.name)}.{'?' * JOB_LETTERS}{_ASIDE}*")
+    for letters in {path.name[len(folder.name) + 2 :][:JOB_LETTERS] for path in left}:
+        with contextlib.suppress(CannotWrite), Partial(folder, letters) as partial:
+            _recover(folder, folder.with_name(f".{folder.name}.{letters}{_ASIDE}"))
+            if not partial.size:
+                partial.remove()
 
 
 def _unsafe(words: str) -> Damaged:
