@@ -26,7 +26,7 @@ from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
 from exportctl.client.pipe import Pipe
-from exportctl.client.unpack import unpack
+from exportctl.client.unpack import unpacked
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.client.wire import settled
 from exportctl.model.errors import Damaged, ExportctlError, NotFound, Unreachable
@@ -83,7 +83,7 @@ class Download:
         with Partial(folder, self.archive.job_id) as partial:
             await self.fill(partial)
             try:
-                await _unpack(partial.path, folder, self.archive.job_id, overwrite=overwrite)
+                await unpacked(partial.path, folder, self.archive.job_id, overwrite=overwrite)
             except Damaged:
                 partial.remove()
                 raise
@@ -325,20 +325,6 @@ def _may_pass(error: ExportctlError) -> bool:
     if error.retry_after is not None and error.retry_after > BUDGET_SECONDS:
         return False
     return failures.is_passing(error) or error.answered == _TOO_MANY
-
-
-async def extract(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
-    """Put the entries of a checked archive at `folder`, all or none. Raises `Damaged`, `CannotWrite`."""
-    with Partial(folder, job_id) as lock:
-        try:
-            await _unpack(archive, folder, job_id, overwrite=overwrite)
-        finally:
-            lock.remove()
-
-
-async def _unpack(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
-    stop = threading.Event()
-    await settled(asyncio.to_thread(unpack, archive, folder, job_id, overwrite=overwrite, stop=stop), stop.set)
 
 
 def _tally_of(path: Path, stop: threading.Event) -> Tally:

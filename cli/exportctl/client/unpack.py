@@ -6,6 +6,7 @@ command that is killed leaves only what the next one into that folder takes away
 blocks; `stop` ends it between two blocks.
 """
 
+import asyncio
 import contextlib
 import errno
 import glob
@@ -22,6 +23,7 @@ from typing import Final
 from exportctl.client.destination import JOB_LETTERS, check_folder_free
 from exportctl.client.partial import Partial, cannot_write
 from exportctl.client.verify import BLOCK, DAMAGE
+from exportctl.client.wire import settled
 from exportctl.model.errors import CannotWrite, Damaged
 
 MOST_RATIO: Final = 100
@@ -36,6 +38,21 @@ _ASIDE: Final = ".extract"
 _LOCAL_HEADER: Final = 30  # APPNOTE.TXT 4.3.7, without name and extra field
 _ENCRYPTED: Final = 1  # 4.4.4, bit 0
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+
+
+async def extract(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
+    """Put the entries of an archive that is kept at `folder`, all or none. Raises `Damaged`, `CannotWrite`."""
+    with Partial(folder, job_id) as lock:
+        try:
+            await unpacked(archive, folder, job_id, overwrite=overwrite)
+        finally:
+            lock.remove()
+
+
+async def unpacked(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
+    """Call `unpack` in a thread, which ends soon where nobody waits for it any more."""
+    stop = threading.Event()
+    await settled(asyncio.to_thread(unpack, archive, folder, job_id, overwrite=overwrite, stop=stop), stop.set)
 
 
 def unpack(archive: Path, folder: Path, job_id: str, *, overwrite: bool, stop: threading.Event) -> None:

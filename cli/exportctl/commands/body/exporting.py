@@ -14,10 +14,11 @@ from typing import Final
 from exportctl.client.api import Api, Project
 from exportctl.client.archive import Archive, Saved, check_space, present_archive
 from exportctl.client.destination import Destination
-from exportctl.client.download import Download, extract
+from exportctl.client.download import Download
 from exportctl.client.embedded import Embedded
 from exportctl.client.follow import Follower, Transport
 from exportctl.client.pace import Pace
+from exportctl.client.unpack import extract
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Connection, Saving
@@ -156,6 +157,9 @@ async def fetch(
         saved = await download.to_descriptor(1)
     else:
         report.target = target = target or destination_path(destination, project, archive.job_id)
+        folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
+        if folder is not None and not destination.is_folder:
+            destination.check_free(folder, is_folder=True)  # before a byte is fetched: its name may hold the job
         saved = await present_archive(target, archive) if accepts_present else None
         while saved is None:
             destination.check(project=project.title or project.id, today=today())
@@ -168,7 +172,6 @@ async def fetch(
                 if error.code != "LOCKED":
                     raise
                 saved = await _made_by_another(session, target, archive)
-        folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
         if folder is not None and not destination.is_folder:
             await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
         session.say(str(target))

@@ -20,7 +20,15 @@ from starlette.types import Receive, Scope, Send
 
 from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
 from exportctl.server.routes import live
-from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, is_another, is_known
+from exportctl.server.routes.conditions import (
+    archive_of,
+    disconnected,
+    disposition,
+    etag_of,
+    gone,
+    is_another,
+    is_known,
+)
 from exportctl.server.site import Site
 
 BLOCK = 1 << 18
