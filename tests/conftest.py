@@ -7,8 +7,24 @@ import signal
 import pytest
 from hypothesis import settings
 
+from exportctl.output import ndjson
+from schema_of_lines import check
+
 settings.register_profile("exportctl", print_blob=True, deadline=None)  # a busy machine is no failure
 settings.load_profile("exportctl")
+
+
+def _checked(encode):
+    def encode_and_check(numbered):
+        line = encode(numbered)
+        check(line, formats=False)  # ids and times of these tests are short
+        return line
+
+    return encode_and_check
+
+
+# What the sinks of this process write is held against the schema, as is what commands of their own process do.
+ndjson.encode = _checked(ndjson.encode)
 
 
 def pytest_configure():

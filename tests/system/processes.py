@@ -14,6 +14,8 @@ from typing import Self
 import orjson
 import pytest
 
+from schema_of_lines import BEGINNING, check, check_all
+
 PATIENCE = 60.0
 """Seconds after which a condition that did not come true is a failure; none of the tests waits for time itself."""
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -27,6 +29,40 @@ def until(condition: Callable[[], object], what: str, patience: float = PATIENCE
             pytest.fail(f"waited {patience:.0f} s in vain for: {what}")
         time.sleep(0.01)
     return value
+
+
+class Watched(subprocess.Popen):
+    """A command whose every line, from standard output and in its events file, is held against the schema."""
+
+    events: Path | None = None
+
+    def communicate(self, *args, **options):
+        """Wait for its end, as ever."""
+        stdout, stderr = super().communicate(*args, **options)
+        if isinstance(stdout, bytes):
+            check_all(stdout)
+        if self.events is not None and self.events.is_file():
+            check_all(self.events.read_bytes())
+        return stdout, stderr
+
+
+class Lines:
+    """Standard output as a test reads it while the command runs."""
+
+    def __init__(self, stream) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def readline(self) -> bytes:
+        line = self._stream.readline()
+        if line.startswith(BEGINNING) and line.endswith(b"\n"):
+            check(line)
+        return line
+
+    def __iter__(self):
+        return iter(self.readline, b"")
 
 
 @dataclass(kw_only=True)
@@ -63,12 +99,18 @@ class Command:
     def start(self, *arguments: object, **options) -> subprocess.Popen:
         """Start the command; standard output and error are pipes unless said otherwise."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
-        return subprocess.Popen(
-            [sys.executable, "-m", "exportctl", *map(str, arguments)],
+        words = [*map(str, arguments)]
+        process = Watched(
+            [sys.executable, "-m", "exportctl", *words],
             cwd=self.folder,
             env={"HOME": str(self.home), "PATH": os.environ["PATH"], **self.environment},
             **options,
         )
+        if "--events" in words[:-1]:
+            process.events = self.folder / words[words.index("--events") + 1]
+        if process.stdout is not None:
+            process.stdout = Lines(process.stdout)
+        return process
 
     def run(self, *arguments: object, **options) -> Ended:
         """Run the command to its end."""

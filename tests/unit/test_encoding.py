@@ -241,7 +241,7 @@ def test_what_is_nested_beyond_all_sense_is_cut_and_the_line_is_told():
     deep = []
     for _ in range(5000):
         deep = [deep]
-    record = orjson.loads(encode(numbered(lines.ExportStarted(options={"deep": deep}, project_name="n"))))
+    record = orjson.loads(encode(numbered(lines.ExportStarted(job_id="j", options={"deep": deep}, project_name="n"))))
     assert record["projectName"] == "n"
     assert record["options"]["deep"][0][0]
 

@@ -6,6 +6,7 @@ ours.
 
 import difflib
 import importlib
+import os
 import sys
 from typing import Annotated, Any, Final
 
@@ -32,6 +33,7 @@ COMMANDS: Final = {
     "logout": "Sign out of it.",
     "whoami": "Show who is signed in.",
     "serve": "Run the export server on this machine.",
+    "schema": "Print the JSON Schema of the lines of --ndjson.",
     "completion": "Print a shell's completion script.",
 }
 """In the order of `CLI.md`; each is a module of this package with a function `command`. After a change of any text:
@@ -121,9 +123,9 @@ def run(arguments: list[str]) -> int:
         usage = _usage(error, arguments)
         if usage is None:
             raise
-        from exportctl.commands.body.session import refuse  # noqa: PLC0415 - heavy, and only for what is refused
+        from exportctl.commands.body.refusing import refuse  # noqa: PLC0415 - heavy, and only for what is refused
 
-        return refuse(_named(arguments), usage, ndjson=_wants_ndjson(arguments))
+        return refuse(_named(arguments), usage, ndjson=_wants_ndjson(arguments), events=_wanted_events(arguments))
     return status if isinstance(status, int) else 0
 
 
@@ -158,8 +160,23 @@ def _named(arguments: list[str]) -> str | None:
 
 
 def _wants_ndjson(arguments: list[str]) -> bool:
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    options = _options(arguments)
     return "--ndjson" in options or "--json" in options or says_yes("EXPORTCTL_NDJSON")
+
+
+def _wanted_events(arguments: list[str]) -> str | None:
+    """Return where the lines shall go too: what was refused may stand before or behind it."""
+    wanted = os.environ.get("EXPORTCTL_EVENTS") or None
+    options = _options(arguments)
+    for place, word in enumerate(options, start=1):
+        name, sign, value = word.partition("=")
+        if name == "--events":
+            wanted = value if sign else next(iter(options[place:]), None)
+    return wanted
+
+
+def _options(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""For developers: write what `startup` answers from, out of the commands themselves, and `completions/`.
+"""For developers: write what `startup` answers from, out of the commands themselves, `completions/`, and the schema.
 
     python -m exportctl.commands.prepare
 
@@ -12,7 +12,9 @@ from typing import Any, Final, Literal, get_args, get_origin
 import typer
 
 import exportctl
+from exportctl.commands import schema_made
 from exportctl.commands.app import COMMANDS, app
+from exportctl.commands.body.schema import FILE as SCHEMA
 from exportctl.startup.answers import SCRIPTS
 
 STARTUP: Final = Path(exportctl.__file__).parent / "startup"
@@ -46,6 +48,7 @@ def prepared() -> dict[Path, str]:
                 files[STARTUP / "tables" / f"{name}.tsv"] = "".join(
                     _row(name, param) for param in command.get_params(context)
                 )
+    files[SCHEMA] = schema_made.text()
     for script in SCRIPTS.values():
         files[COMPLETIONS / script] = (STARTUP / "shells" / script).read_text("utf-8")
     return files

@@ -36,7 +36,7 @@ def command(
     try:
         from exportctl.commands.body.serve import serve  # noqa: PLC0415 - the body is heavy, and an extra
     except ModuleNotFoundError as error:
-        from exportctl.commands.body.session import refuse  # noqa: PLC0415 - as above
+        from exportctl.commands.body.refusing import refuse  # noqa: PLC0415 - as above
         from exportctl.model.errors import Usage  # noqa: PLC0415 - as above
 
         missing = Usage(

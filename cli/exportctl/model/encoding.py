@@ -18,9 +18,9 @@ import orjson
 
 from exportctl.model.lines import SCHEMA_VERSION, ExportProgress, Numbered, Result
 
-_HEADER: Final = ("v", "seq", "event", "timestamp", "elapsed", "jobId", "projectId", "correlationId", "source")
+HEADER: Final = ("v", "seq", "event", "timestamp", "elapsed", "jobId", "projectId", "correlationId", "source")
 _IN_HEADER: Final = frozenset({"job_id", "project_id", "source", "timestamp"})
-_ABSENT_WHEN_NONE: Final = ("serverSeq", "jobCorrelationId")
+ABSENT_WHEN_NONE: Final = ("serverSeq", "jobCorrelationId")
 _MAX_DEPTH: Final = 128
 """Levels of nesting that are written; orjson writes 254."""
 _WORD: Final = range(-(2**63), 2**64)
@@ -43,7 +43,7 @@ def encode(numbered: Numbered) -> bytes:
         numbered.correlation_id,
     )
     record = dict(zip(spelling.keys, header + spelling.values(line), strict=True))
-    for key in _ABSENT_WHEN_NONE:
+    for key in ABSENT_WHEN_NONE:
         if key in record and record[key] is None:
             del record[key]
     return _written(record, spelling.options)
@@ -139,7 +139,7 @@ def _spelling(kind: type) -> _Spelling:
     if known is None:
         names = [field.name for field in fields(kind) if field.name not in _IN_HEADER]
         known = _SPELLINGS[kind] = _Spelling(
-            keys=(*_HEADER, *map(camel, names)),
+            keys=(*HEADER, *map(camel, names)),
             values=attrgetter("source", *names),
             options=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_PASSTHROUGH_DATACLASS if kind is Result else 0),
         )

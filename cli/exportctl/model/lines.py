@@ -7,8 +7,9 @@ A line knows its event's own keys. The numbers of the run (`seq`, `elapsed`, `co
 
 from dataclasses import field
 from enum import StrEnum
-from typing import ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
+from exportctl.model.key import Key
 from exportctl.protocol import events
 from exportctl.protocol.fact import fact
 
@@ -18,6 +19,14 @@ DOWNLOADING: Final = events.DOWNLOADING
 
 SCHEMA_VERSION = 1
 SCHEMA_ID = "https://exportctl.dev/schema/1/line.json"
+
+Told: TypeAlias = Annotated[str, Key("RFC 3339, UTC, with milliseconds.", format="date-time")]
+Percent: TypeAlias = Annotated[
+    float | None, Key("0 to 100 within the phase; null while unknown.", minimum=0, maximum=100)
+]
+Left: TypeAlias = Annotated[float | None, Key("Seconds to the end of the phase; null while unknown.", minimum=0)]
+Size: TypeAlias = Annotated[int | None, Key("Bytes.", minimum=0)]
+Digest: TypeAlias = Annotated[str | None, Key("SHA-256 in hexadecimal.")]
 
 
 class Source(StrEnum):
@@ -46,8 +55,8 @@ class Line:
     """What every line may carry. `timestamp` None: the client's clock at the telling."""
 
     event: ClassVar[str]
-    job_id: str | None = None
-    project_id: str | None = None
+    job_id: Annotated[str | None, Key("Null only for lines that belong to no job.")] = None
+    project_id: Annotated[str | None, Key("Null only for lines that belong to no project.")] = None
     source: Source = Source.CLIENT
     timestamp: str | None = None
 
@@ -57,18 +66,19 @@ class Hello(Line):
     """Always the first line."""
 
     event: ClassVar[str] = "hello"
-    version: str
-    schema: str = SCHEMA_ID
-    command: str | None
-    server: str | None
+    version: Annotated[str, Key("Of exportctl.")]
+    schema: Annotated[str, Key("The id of the schema of these lines.", const=SCHEMA_ID)] = SCHEMA_ID
+    command: Annotated[str | None, Key("Null where none was named.")]
+    server: Annotated[str | None, Key("Its address without secrets, or `embedded`; null where none is known.")]
 
 
 @fact
 class ExportLine(Line):
     """A line of a job. The two numbers are the server's, absent where it gave none (protocol 1, the client's own)."""
 
-    server_seq: int | None = None
-    job_correlation_id: str | None = None
+    job_id: str
+    server_seq: Annotated[int | None, Key("The server's own: 1, 2, 3 … per job without a gap.", minimum=1)] = None
+    job_correlation_id: Annotated[str | None, Key("That of the command that started the job.")] = None
 
 
 @fact
@@ -76,7 +86,7 @@ class ExportStarted(ExportLine):
     """The job began."""
 
     event: ClassVar[str] = "export:started"
-    options: Data | None
+    options: Annotated[Data | None, Key("What was asked for, as the server spells it.")]
     project_name: str | None
 
 
@@ -85,23 +95,23 @@ class ExportProgress(ExportLine):
     """`progress` is 0 to 100 within the phase and never falls."""
 
     event: ClassVar[str] = "export:progress"
-    phase: str
-    progress: float | None
+    phase: Annotated[str, Key("`processing` or `downloading`.")]
+    progress: Percent
     stage: str | None = None
     stage_progress: StageProgress | None = None
-    message: str | None = None
-    template: str | None = None
-    data: Data | None = None
-    estimated_time_remaining: float | None = None
+    message: Annotated[str | None, Key("In English, or in the server's words.")] = None
+    template: Annotated[str | None, Key("The key by which others say the message in their own words.")] = None
+    data: Annotated[Data | None, Key("What the template needs.")] = None
+    estimated_time_remaining: Left = None
 
 
 @fact
 class DownloadProgress(ExportProgress):
     """Progress of the phase `downloading`: bytes on disk here; rate in bytes a second."""
 
-    bytes: int
-    total_bytes: int | None
-    bytes_per_second: float | None
+    bytes: Annotated[int, Key("On disk here. Falls where a download begins anew.", minimum=0)]
+    total_bytes: Size
+    bytes_per_second: Annotated[float | None, Key("Smoothed.", minimum=0)]
 
 
 @fact
@@ -112,7 +122,7 @@ class ExportPhaseChanged(ExportLine):
     from_phase: str | None
     to_phase: str
     message: str | None
-    progress: float | None
+    progress: Percent
 
 
 @fact
@@ -123,9 +133,9 @@ class ExportStatusSync(ExportLine):
     status: str
     phase: str | None
     stage: str | None
-    progress: float | None
+    progress: Percent
     message: str | None
-    last_seq: int | None
+    last_seq: Annotated[int | None, Key("The number of the last event in the server's log.", minimum=0)]
 
 
 @fact
@@ -134,8 +144,8 @@ class ExportDownloadReady(ExportLine):
 
     event: ClassVar[str] = "export:download-ready"
     file_name: str | None
-    file_size: int | None
-    sha256: str | None
+    file_size: Size
+    sha256: Digest
 
 
 @fact
@@ -144,7 +154,7 @@ class ExportCompleted(ExportLine):
 
     event: ClassVar[str] = "export:completed"
     warnings: tuple[str, ...]
-    processing_time: float | None
+    processing_time: Annotated[float | None, Key("Seconds.")]
 
 
 @fact
@@ -152,11 +162,11 @@ class ExportFailedLine(ExportLine):
     """The export failed on the server."""
 
     event: ClassVar[str] = "export:failed"
-    error: str
+    error: Annotated[str, Key("In the server's words, one line.")]
     code: str | None
     hint: str | None
     stage: str | None
-    retryable: bool | None
+    retryable: Annotated[bool | None, Key("Whether the same export may succeed now.")]
 
 
 @fact
@@ -165,7 +175,7 @@ class ExportCancelled(ExportLine):
 
     event: ClassVar[str] = "export:cancelled"
     cancelled_by: str | None
-    cleanup_completed: bool | None
+    cleanup_completed: Annotated[bool | None, Key("The server's claim.")]
     message: str | None
 
 
@@ -178,10 +188,10 @@ class ConnectionChanged(Line):
 
     event: ClassVar[str] = "connection:changed"
     state: ConnectionState
-    protocol: int | None
+    protocol: Annotated[int | None, Key("1 or 2; null while unknown.")]
     reason: str | None = None
-    attempt: int | None = None
-    retry_in: float | None = None
+    attempt: Annotated[int | None, Key("Which one in a row is next.", minimum=0)] = None
+    retry_in: Annotated[float | None, Key("Seconds.", minimum=0)] = None
 
 
 @fact
@@ -198,7 +208,7 @@ class Log(Line):
 
     event: ClassVar[str] = "log"
     level: Literal["info", "warning"]
-    code: str
+    code: Annotated[str, Key("For scripts: it stays the same when the message is reworded.")]
     message: str
 
 
@@ -211,15 +221,15 @@ class JobRow(Line):
     project_name: str | None
     phase: str | None
     stage: str | None
-    progress: float | None
+    progress: Percent
     stage_progress: StageProgress | None
-    estimated_time_remaining: float | None
+    estimated_time_remaining: Left
     message: str | None
     created_at: str | None
     completed_at: str | None
     file_name: str | None
-    file_size: int | None
-    sha256: str | None
+    file_size: Size
+    sha256: Digest
     warnings: tuple[str, ...]
     error: "ErrorDetails | None"
     last_seq: int | None
@@ -242,7 +252,7 @@ class FormatRow(Line):
     """One format, as `formats` shows it. `kind` is `annotations` or `metrics`, the option that takes its `id`."""
 
     event: ClassVar[str] = "format"
-    kind: str
+    kind: Annotated[str, Key("The option that takes its id.")]
     id: str
     name: str | None
     description: str | None
@@ -261,20 +271,20 @@ class ErrorDetails:
 class Seconds:
     """How long each part took here; None for a part that did not happen."""
 
-    processing: float | None = None
-    downloading: float | None = None
-    total: float | None = None
+    processing: Annotated[float | None, Key("Until the server was done, as seen from here.", minimum=0)] = None
+    downloading: Annotated[float | None, Key("Until the archive lay in its place.", minimum=0)] = None
+    total: Annotated[float | None, Key("From the beginning of the command.", minimum=0)] = None
 
 
 @fact
 class Stats:
     """What it took. `resumed_from` is the byte a download went on at."""
 
-    events: int = 0
-    duplicates: int = 0
-    reconnects: int = 0
-    polls: int = 0
-    resumed_from: int | None = None
+    events: Annotated[int, Key("Of the job, each counted once.", minimum=0)] = 0
+    duplicates: Annotated[int, Key("Events that came again and were dropped.", minimum=0)] = 0
+    reconnects: Annotated[int, Key("Times the socket was lost and found again.", minimum=0)] = 0
+    polls: Annotated[int, Key("Requests that stood in for the socket.", minimum=0)] = 0
+    resumed_from: Annotated[int | None, Key("The byte at which a download went on.", minimum=0)] = None
 
 
 @fact
@@ -283,12 +293,12 @@ class Result(Line):
 
     event: ClassVar[str] = "result"
     outcome: Outcome
-    exit_code: int
+    exit_code: Annotated[int, Key("The exit status of the command, were this its only job.", minimum=0, maximum=255)]
     error: ErrorDetails | None = None
-    file: str | None = None
-    bytes: int | None = None
-    sha256: str | None = None
-    verified: bool | None = None
+    file: Annotated[str | None, Key("The archive's absolute path; null where none was left.")] = None
+    bytes: Size = None
+    sha256: Digest = None
+    verified: Annotated[bool | None, Key("Whether size, digest and CRCs were right; null: not looked.")] = None
     warnings: tuple[str, ...] = ()
     seconds: Seconds = field(default_factory=Seconds)
     stats: Stats = field(default_factory=Stats)
@@ -301,8 +311,8 @@ class Numbered:
     `elapsed` in seconds since the command began; `timestamp` RFC 3339 UTC with milliseconds.
     """
 
-    seq: int
-    timestamp: str
-    elapsed: float
-    correlation_id: str
+    seq: Annotated[int, Key("1, 2, 3 … without a gap within one run of the command.", minimum=1)]
+    timestamp: Told
+    elapsed: Annotated[float, Key("Seconds since the command began, monotonic.", minimum=0)]
+    correlation_id: Annotated[str, Key("One for each run of the command; sent to the server too.", format="uuid")]
     line: Line

@@ -6,7 +6,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from exportctl.commands.body.session import refuse
+from exportctl.commands.body.refusing import refuse
 from exportctl.config import state_folder
 from exportctl.model.errors import CannotWrite, ExportctlError, Unreachable, Usage
 from exportctl.server.run import StartError

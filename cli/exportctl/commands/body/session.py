@@ -19,11 +19,12 @@ from typing import Final
 from exportctl import __version__
 from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, put, show
 from exportctl.commands.body.memory import KEEP_SECONDS, Memory
+from exportctl.commands.body.refusing import refuse
 from exportctl.commands.body.report import Report, details, printable, signal_status
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Shared
 from exportctl.model.errors import Bug, ExportctlError, TimeRanOut
-from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Outcome, Result
+from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Outcome
 from exportctl.output.choose import ProgressSink
 from exportctl.output.safe import first_line
 from exportctl.output.stream import Stream
@@ -322,17 +323,6 @@ def _conduct(
         return session.fail(problem)
     session.tell(Hello(version=__version__, command=session.command, server=found.server or EMBEDDED))
     return asyncio.run(session.run(body(session, found)))
-
-
-def refuse(command: str | None, error: ExportctlError, *, ndjson: bool) -> int:
-    """Tell a command that could not even begin: its `hello` and `result` where NDJSON was asked for, and the words."""
-    if ndjson:
-        stream = open_stream(open_sinks(Shared(ndjson=True, progress="none")))
-        stream.tell(Hello(version=__version__, command=command, server=None))
-        stream.tell(Result(outcome=Outcome.ERROR, exit_code=error.exit_status, error=details(error)))
-        stream.close()
-    show(error)
-    return error.exit_status
 
 
 def _to_standard_error(line: str) -> None:

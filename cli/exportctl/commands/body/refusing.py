@@ -1,0 +1,36 @@
+"""The end of a command that could not even begin: wrong words on its line, an events file that cannot be had."""
+
+import signal
+from dataclasses import replace
+
+from exportctl import __version__
+from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, show
+from exportctl.commands.body.report import details
+from exportctl.commands.options import Shared
+from exportctl.model.errors import ExportctlError
+from exportctl.model.lines import Hello, Outcome, Result
+
+
+def refuse(command: str | None, error: ExportctlError, *, ndjson: bool, events: str | None = None) -> int:
+    """Tell a command that could not even begin: its `hello` and `result` where lines were asked for, and the words.
+
+    `events` that cannot be had are not the news: the refusal is.
+    """
+    shared = Shared(ndjson=ndjson, events=events, progress="none")
+    try:
+        sinks = open_sinks(shared)
+    except ExportctlError:
+        sinks = open_sinks(replace(shared, events=None))
+    stream = open_stream(sinks)
+    number: signal.Signals | None = None
+    try:
+        stream.tell(Hello(version=__version__, command=command, server=None))
+        stream.tell(Result(outcome=Outcome.ERROR, exit_code=error.exit_status, error=details(error)))
+    except BrokenPipeError:
+        number = signal.SIGPIPE
+    except ExportctlError as worse:
+        show(worse)
+    stream.close()
+    show(error)
+    pass_on(number)
+    return error.exit_status
