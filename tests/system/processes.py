@@ -90,11 +90,17 @@ class Ended:
 
 @dataclass(kw_only=True)
 class Command:
-    """Starts `exportctl` in a folder and home of its own."""
+    """Starts `exportctl` in a folder and home of its own. `parks`: a test that leaves jobs parked there says so."""
 
     folder: Path
     home: Path
+    parks: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def parked(self) -> list[Path]:
+        """The folders of embedded servers that lie in the home."""
+        return list((self.home / ".local/state/exportctl/embedded").glob("*"))
 
     def start(self, *arguments: object, **options) -> subprocess.Popen:
         """Start the command; standard output and error are pipes unless said otherwise."""

@@ -41,6 +41,7 @@ def test_the_first_signal_cancels_and_the_command_ends_by_it(exportctl, number, 
 
 
 def test_a_second_signal_leaves_at_once(exportctl):
+    exportctl.parks = True
     with exportctl.start(*LONG, "--progress", "plain") as process:
         lines_until(process, "export:progress")
         process.send_signal(signal.SIGINT)
@@ -52,6 +53,7 @@ def test_a_second_signal_leaves_at_once(exportctl):
 
 
 def test_a_killed_command_leaves_no_process_behind(exportctl):
+    exportctl.parks = True
     with exportctl.start(*LONG) as process:
         lines_until(process, "export:progress")
         assert len(descendants_in(exportctl.home)) > 1
@@ -60,6 +62,7 @@ def test_a_killed_command_leaves_no_process_behind(exportctl):
 
 
 def test_a_closed_pipe_ends_the_command_quietly(exportctl):
+    exportctl.parks = True
     with exportctl.start(*LONG) as process:
         process.stdout.readline()
         process.stdout.close()
@@ -69,6 +72,7 @@ def test_a_closed_pipe_ends_the_command_quietly(exportctl):
 
 
 def test_the_server_that_dies_is_told(exportctl):
+    exportctl.parks = True
     with exportctl.start(*LONG) as process:
         lines_until(process, "export:progress")
         [child] = children_of(process.pid)

@@ -95,6 +95,7 @@ def test_a_run_on_a_server_ends_as_it_should(exportctl, serve, nuclei, number, s
 
 @cases(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def test_a_run_on_this_machine_leaves_no_process(exportctl, nuclei, number, seed):
+    exportctl.parks = True
     with exportctl.start("run", nuclei, "-o", "x.zip", "--ndjson") as run:
         if after(run, seed):
             run.send_signal(number)

@@ -125,7 +125,7 @@ def _check_placeholders(text: str, option: str) -> None:
 
 def _filled(template: str, *, project: str, job_id: str, today: date) -> Path:
     values = {"project": safe_name(project), "job": job_id[:JOB_LETTERS], "date": today.isoformat()}
-    return Path.cwd() / _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+    return Path.cwd() / _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
 
 
 def check_folder(folder: Path) -> None:

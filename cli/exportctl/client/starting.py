@@ -5,7 +5,7 @@ the socket told of since, and in the project's history.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ import orjson
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.asking import PROTOCOL_2, is_lost
-from exportctl.model.errors import ExportctlError
+from exportctl.model.errors import ExportctlError, NotFound
 
 LOOKS: Final = 4
 LOOK_SECONDS: Final = 2.0
@@ -43,19 +43,59 @@ async def start_job(
         if not is_lost(error):
             raise
         lost = error
-    wanted = orjson.loads(orjson.dumps(options))
     for look in range(LOOKS):
         if look:
             await sleep(LOOK_SECONDS)
+        heard = [job_id for job_id in strangers() if job_id not in before]
         try:
-            seen = await api.history(project_id)
+            found = await _in_history(api, project_id, options, heard=heard, asked_at=asked_at)
         except ExportctlError:
             continue  # the lost answer is what is to be told
-        heard = [job_id for job_id in strangers() if job_id not in before]
-        found = [one for one in seen if _is_ours(one, wanted, heard, asked_at)]
-        if found:
-            return max(found, key=lambda one: one.created_at or "").id
+        if found is not None:
+            return found
     raise lost
+
+
+async def find_started(
+    api: Api,
+    project_id: str,
+    options: Mapping[str, object],
+    *,
+    name: str,
+    key: str,
+    asked_at: datetime | None,
+    others: Collection[str],
+) -> str:
+    """Return the job of a start that another command has asked for, and whose answer it has not seen.
+
+    By its key where the server knows keys: what never came to it is started now. Elsewhere it is looked for among the
+    jobs made since `asked_at`; `others` are known to be of other starts. Raises `NotFound` where none is there.
+    """
+    if api.protocol == PROTOCOL_2:
+        return await api.start(project_id, options, name=name, key=key)
+    found = await _in_history(api, project_id, options, heard=(), asked_at=asked_at, others=others)
+    if found is None:
+        raise NotFound(
+            "an export was asked for here and its answer was lost; the server has no such job",
+            hint="exportctl run starts it anew",
+            code="NOT_STARTED",
+        )
+    return found
+
+
+async def _in_history(
+    api: Api,
+    project_id: str,
+    options: Mapping[str, object],
+    *,
+    heard: Collection[str],
+    asked_at: datetime | None,
+    others: Collection[str] = (),
+) -> str | None:
+    wanted = orjson.loads(orjson.dumps(options))
+    seen = [one for one in await api.history(project_id) if one.id not in others]
+    found = [one for one in seen if _is_ours(one, wanted, heard, asked_at)]
+    return max(found, key=lambda one: one.created_at or "").id if found else None
 
 
 def _is_ours(seen: JobStatus, options: object, heard: Iterable[str], asked_at: datetime | None) -> bool:

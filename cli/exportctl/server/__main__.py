@@ -1,15 +1,21 @@
 """The embedded server: `python -m exportctl.server`, the child of a command.
 
 It reads one line of JSON from standard input, `{token, user, projects: [{title, folder}], state, workers?,
-ephemeral?}` (`sample`, a number of images, in place of `folder` has the sample made in the state folder), binds a
-free loopback port, writes one line to standard output, `{"url": …, "pid": …}` once it accepts or `{"error": {code,
+ephemeral?, door?}` (`sample`, a number of images, in place of `folder` has the sample made in the state folder), binds
+a free loopback port, writes one line to standard output, `{"url": …, "pid": …}` once it accepts or `{"error": {code,
 message, hint}}`, and lives until its standard input ends: so it ends with its parent, whatever ends that. Ctrl-C is
 the parent's to handle.
+
+With `door`, the named pipe that its standard input is, other commands may come in as long as it runs: it holds
+`server.lock` in the state folder, says in `address.json` where it is, and ends once nobody holds the pipe open, which
+it makes sure of under `door.lock` (`client/parking.py` is the other side).
 """
 
 import errno
+import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -29,6 +35,9 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         given = json.loads(_first_line())
+        door = None if given.get("door") is None else Path(given["door"])
+        if door is not None:
+            _lock(door.with_name("server.lock"))  # kept until this process is no more
         settings = _settings(given)
     except OSError as error:
         code = "DISK_FULL" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "STATE_UNUSABLE"
@@ -37,10 +46,10 @@ def main() -> int:
         return _refuse(
             "BAD_CONFIGURATION", f"The configuration is not understood: {error!r}", "This is a fault: report it"
         )
-    return _serve(settings)
+    return _serve(settings, door, str(given["token"]))
 
 
-def _serve(settings: "Settings") -> int:
+def _serve(settings: "Settings", door: Path | None, token: str) -> int:
     import asyncio  # noqa: PLC0415 - a refused configuration needs none of it
 
     import uvloop  # noqa: PLC0415
@@ -49,8 +58,16 @@ def _serve(settings: "Settings") -> int:
 
     async def child() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        threading.Thread(target=_await_end, args=(lambda: loop.call_soon_threadsafe(stop.set),), daemon=True).start()
-        await run(settings, lambda url: _say({"url": url, "pid": os.getpid()}), stop, signals=(signal.SIGTERM,))
+        threading.Thread(
+            target=_await_end, args=(lambda: loop.call_soon_threadsafe(stop.set), door), daemon=True
+        ).start()
+
+        def ready(url: str) -> None:
+            if door is not None:
+                _publish(door.with_name("address.json"), {"url": url, "token": token})
+            _say({"url": url, "pid": os.getpid()})
+
+        await run(settings, ready, stop, signals=(signal.SIGTERM,))
 
     log_to_stderr()
     try:
@@ -79,8 +96,12 @@ def _folder(project: dict[str, Any], state: Path) -> Path:
         return Path(project["folder"])
     from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - as above
 
-    make_sample(state / "sample", int(project["sample"]))
-    return state / "sample"
+    made, making = state / "sample", state / "sample.new"
+    if not made.exists():  # a server before this one may have made it
+        shutil.rmtree(making, ignore_errors=True)
+        make_sample(making, int(project["sample"]))
+        making.rename(made)
+    return made
 
 
 def _first_line() -> bytes:
@@ -91,13 +112,52 @@ def _first_line() -> bytes:
     return line
 
 
-def _await_end(stop: Callable[[], object]) -> None:
+def _await_end(stop: Callable[[], object], door: Path | None) -> None:
     """Wait for the end of standard input; then the server has a few seconds to end well."""
-    while os.read(0, 1 << 16):
-        pass
+    while True:
+        while os.read(0, 1 << 16):
+            pass
+        if door is None or _shut(door):
+            break
     stop()
     time.sleep(_LAST_SECONDS)
     os._exit(1)
+
+
+def _shut(door: Path) -> bool:
+    """Let nobody in any more; False where somebody came in since the last one left."""
+    try:
+        lock = _lock(door.with_name("door.lock"))
+    except OSError:
+        return True  # the folder is gone
+    try:
+        os.set_blocking(0, False)
+        try:
+            os.read(0, 1)
+        except BlockingIOError:  # it is held open
+            os.set_blocking(0, True)
+            return False
+        door.with_name("address.json").unlink(missing_ok=True)
+        door.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(lock)
+
+
+def _lock(path: Path) -> int:
+    """Wait for the lock and return the descriptor that holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _publish(path: Path, words: dict[str, str]) -> None:
+    """Write a file that only this user can read, whole or not at all."""
+    aside = path.with_suffix(".new")
+    aside.unlink(missing_ok=True)
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        json.dump(words, file)
+    aside.replace(path)
 
 
 def _say(words: dict[str, object]) -> None:

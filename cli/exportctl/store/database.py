@@ -49,6 +49,15 @@ MIGRATIONS: Final = (
     CREATE INDEX job_by_id ON job (job_id);
     CREATE INDEX job_by_touch ON job (touched);
     """,
+    """
+    ALTER TABLE job ADD COLUMN extract BLOB;
+    CREATE TABLE start (
+        key TEXT NOT NULL PRIMARY KEY, server TEXT NOT NULL,
+        project_id TEXT, project_title TEXT, profile TEXT, options TEXT,
+        is_wanted INTEGER NOT NULL DEFAULT 0, output BLOB, extract BLOB, overwrites INTEGER NOT NULL DEFAULT 0,
+        asked_at TEXT, began_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 """Each brings the database one version up; the version is `user_version`."""
 

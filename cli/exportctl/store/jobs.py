@@ -19,12 +19,33 @@ CURSOR_PATIENCE: Final = 0.05
 """Seconds that the note of a cursor waits for others; the next note says the same again."""
 ENDED: Final = frozenset({"completed", "failed", "cancelled", "gone"})
 """`gone`: the server knows it no longer."""
+EMBEDDED: Final = "embedded"
+"""The server of a job that ran on this machine; of one that is parked there, this, a colon and its folder's name."""
+PARKED_SECONDS: Final = 30 * 86400.0
+"""Jobs that were parked and not touched for longer are let go, with the disk that they take."""
 _COLUMNS: Final = (
     "server, job_id, project_id, project_title, profile, options, is_started_here, is_wanted, output, partial,"
-    " overwrites, is_saved, cursor, log, status, exit_status, began_at, ended_at"
+    " overwrites, is_saved, cursor, log, status, exit_status, began_at, ended_at, extract"
 )
+KEY_SECONDS: Final = 23 * 3600.0
+"""How long a start can be asked for again: servers know its key for 24 h."""
 
 Status = Literal["completed", "failed", "cancelled", "gone"]
+
+
+def parked_server(name: str) -> str:
+    """Return what stands for the server of the jobs that are parked in the folder of that name."""
+    return f"{EMBEDDED}:{name}"
+
+
+def is_parked(server: str) -> bool:
+    """Whether `server` stands for a folder of this machine."""
+    return server.startswith(f"{EMBEDDED}:")
+
+
+def parked_name(server: str) -> str:
+    """Return the name of the folder that such a server stands for."""
+    return server.removeprefix(f"{EMBEDDED}:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +53,8 @@ class KnownJob:
     """What is known of one job. Times in seconds since the epoch; `cursor` is the number of the last event seen.
 
     `options` is the object that was sent, as JSON. `status` None: no end is known. `is_wanted`: its archive was asked
-    for here, at `output`; `is_saved`: it lies there, verified; `overwrites`: it may replace
-    what lies there. `exit_status` is that of the last command with it.
+    for here, at `output`, its content at `extract` (where both are the same, that alone); `is_saved`: it was brought
+    there, verified; `overwrites`: it may replace what lies there. `exit_status` is that of the last command with it.
     """
 
     server: str
@@ -54,11 +75,25 @@ class KnownJob:
     exit_status: int | None = None
     began_at: float = 0.0
     ended_at: float | None = None
+    extract: Path | None = None
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more is to come from the server."""
         return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostStart:
+    """A start that was asked for here and whose answer no command has seen.
+
+    `job` has no id yet; its paths hold `{job}` where the id's first letters are to stand. `asked_at` is the server's
+    own time just before, RFC 3339.
+    """
+
+    key: str
+    job: KnownJob
+    asked_at: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,8 +104,58 @@ class Jobs:
     now: Callable[[], float] = time.time
     _noted: dict[tuple[str, str], tuple[int, str | None]] = field(init=False, default_factory=dict)
 
-    def begin(self, job: KnownJob) -> None:
-        """Note that a command deals with `job`; what was known stays where `job` says nothing."""
+    def can_keep(self) -> bool:
+        """Return whether what is noted stays."""
+        self.database.use(lambda connection: connection.execute("SELECT 1").fetchone())
+        return not self.database.is_read_only
+
+    def note_start(self, start: LostStart) -> None:
+        """Note, before it is asked for, a start: lost until `begin` or `forget_start` says what became of it."""
+        job = start.job
+        values = (
+            *(start.key, job.server, job.project_id, job.project_title, job.profile, job.options, job.is_wanted),
+            *(_bytes(job.output), _bytes(job.extract), job.overwrites, start.asked_at, self.now()),
+        )
+
+        def write(connection: "sqlite3.Connection") -> None:
+            connection.execute("DELETE FROM start WHERE began_at < ?", (self.now() - KEY_SECONDS,))
+            connection.execute("INSERT OR REPLACE INTO start VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+        self.database.use(write)
+
+    def forget_start(self, key: str) -> None:
+        """Note that a start was refused, or never asked for."""
+        self.database.use(lambda connection: connection.execute("DELETE FROM start WHERE key = ?", (key,)))
+
+    def lost_starts(self) -> list[LostStart]:
+        """Return the starts whose answer was not seen, the oldest first."""
+        rows = self.database.use(
+            lambda connection: connection.execute(
+                "SELECT key, asked_at, server, project_id, project_title, profile, options, is_wanted, output, extract,"
+                " overwrites, began_at FROM start WHERE began_at >= ? ORDER BY began_at, key",
+                (self.now() - KEY_SECONDS,),
+            ).fetchall()
+        )
+        return [_lost(row) for row in rows]
+
+    def is_parked(self, server: str) -> bool:
+        """Return whether a folder of this machine holds a job that is still to be finished, or fetched."""
+        since = self.now() - PARKED_SECONDS
+        found = self.database.use(
+            lambda connection: connection.execute(
+                "SELECT 1 FROM job WHERE server = ?1 AND touched_at > ?2"
+                " AND (status IS NULL OR (status = 'completed' AND NOT is_saved))"
+                " UNION ALL SELECT 1 FROM start WHERE server = ?1 AND began_at > ?2 LIMIT 1",
+                (server, since),
+            ).fetchone()
+        )
+        return found is not None
+
+    def begin(self, job: KnownJob, *, key: str | None = None) -> None:
+        """Note that a command deals with `job`; what was known stays where `job` says nothing.
+
+        `key`: that of the start which the job came of; it is lost no more.
+        """
         now = self.now()
         values = {
             **_values(job),
@@ -81,6 +166,8 @@ class Jobs:
         def write(connection: "sqlite3.Connection") -> None:
             _prune(connection, now)
             connection.execute(_BEGIN, values)
+            if key is not None:
+                connection.execute("DELETE FROM start WHERE key = ?", (key,))
 
         self.database.use(write)
 
@@ -170,9 +257,10 @@ class Jobs:
 
 _BEGIN: Final = """
     INSERT INTO job (server, job_id, project_id, project_title, profile, options, is_started_here, is_wanted,
-                     output, partial, overwrites, began_at, touched, touched_at)
+                     output, extract, partial, overwrites, began_at, touched, touched_at)
     VALUES (:server, :job_id, :project_id, :project_title, :profile, :options, :is_started_here, :is_wanted,
-            :output, :partial, :overwrites, :began_at, (SELECT coalesce(max(touched), 0) + 1 FROM job), :touched_at)
+            :output, :extract, :partial, :overwrites, :began_at,
+            (SELECT coalesce(max(touched), 0) + 1 FROM job), :touched_at)
     ON CONFLICT (server, job_id) DO UPDATE SET
         project_id = coalesce(excluded.project_id, project_id),
         project_title = coalesce(excluded.project_title, project_title),
@@ -181,6 +269,7 @@ _BEGIN: Final = """
         is_started_here = max(is_started_here, excluded.is_started_here),
         is_wanted = max(is_wanted, excluded.is_wanted),
         is_saved = CASE WHEN excluded.output IS NULL OR excluded.output IS output THEN is_saved ELSE 0 END,
+        extract = CASE WHEN excluded.output IS NULL THEN extract ELSE excluded.extract END,
         output = coalesce(excluded.output, output),
         partial = coalesce(excluded.partial, partial),
         overwrites = CASE WHEN excluded.output IS NULL THEN overwrites ELSE excluded.overwrites END,
@@ -210,16 +299,47 @@ def _values(job: KnownJob) -> Mapping[str, object]:
         "is_wanted": job.is_wanted,
         "overwrites": job.overwrites,
         # Paths are bytes: a name need not be text.
-        "output": None if job.output is None else os.fsencode(job.output),
-        "partial": None if job.partial is None else os.fsencode(job.partial),
+        "output": _bytes(job.output),
+        "extract": _bytes(job.extract),
+        "partial": _bytes(job.partial),
     }
+
+
+def _bytes(path: Path | None) -> bytes | None:
+    return None if path is None else os.fsencode(path)
+
+
+def _lost(row: tuple[object, ...]) -> LostStart:
+    key, asked_at, server, project_id, title, profile, options, is_wanted, output, extract, overwrites, began_at = row
+    job = KnownJob(
+        server=str(server),
+        job_id="",
+        project_id=_text(project_id),
+        project_title=_text(title),
+        profile=_text(profile),
+        options=_text(options),
+        is_started_here=True,
+        is_wanted=bool(is_wanted),
+        output=_path(output),
+        extract=_path(extract),
+        overwrites=bool(overwrites),
+        began_at=began_at if isinstance(began_at, float) else 0.0,
+    )
+    return LostStart(key=str(key), job=job, asked_at=_text(asked_at))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _path(value: object) -> Path | None:
+    return Path(os.fsdecode(value)) if isinstance(value, bytes) else None
 
 
 def _job(row: tuple[object, ...]) -> KnownJob:
     facts = dict(zip(_COLUMNS.split(", "), row, strict=True))
     for name in ("is_started_here", "is_wanted", "overwrites", "is_saved"):
         facts[name] = bool(facts[name])
-    for name in ("output", "partial"):
-        value = facts[name]
-        facts[name] = Path(os.fsdecode(value)) if isinstance(value, bytes) else None
+    for name in ("output", "partial", "extract"):
+        facts[name] = _path(facts[name])
     return KnownJob(**facts)  # type: ignore[arg-type] # the columns are the fields, of the types that were written

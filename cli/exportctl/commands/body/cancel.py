@@ -2,16 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.follow import Follower
 from exportctl.commands.body import exporting
-from exportctl.commands.body.job_name import Named, find_job, learn, parse_name, settings_for, way_back
+from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, learn, parse_name, way_back
 from exportctl.commands.body.memory import open_memory, status_of
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.report import Report
 from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.stopping import request_cancel
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.model.errors import ExportctlError
@@ -27,24 +29,41 @@ def cancel(jobs: list[str], *, shared: Shared, connection: Connection) -> int:
     memory = open_memory(shared)
     names: list[Named] = []
 
+    groups: list[Group] = []
+
     def settings() -> Settings:
         found = {named.word: named for named in (parse_name(text, memory) for text in jobs)}
         names.extend(found.values())
-        return settings_for(names, connection, "cancel")
+        groups.extend(groups_of(names, connection, "cancel"))
+        return groups[0].settings
 
-    async def body(session: Session, found: Settings) -> int:
+    async def body(session: Session, _found: Settings) -> int:
         session.way_back = way_back(shared, connection)
         session.reports = [Report(monotonic=time.monotonic, job_id=named.word) for named in names]
-        async with reached(session, found) as api:
-            cancelling = Cancelling(session, api, connection)
-            async with asyncio.TaskGroup() as group:
-                ends = [
-                    group.create_task(cancelling.cancel(named, report))
-                    for named, report in zip(names, session.reports, strict=True)
-                ]
-            return next((status for end in ends if (status := end.result())), 0)
+        for named in names:
+            session.say_now(f"Cancelling {named.text}…")
+        async with asyncio.TaskGroup() as servers:
+            for group in groups:
+                servers.create_task(_cancel(session, connection, names, group))
+        return next((report.told for report in session.reports if report.told), 0)
 
     return conduct("cancel", shared, settings, body, has_progress=False, memory=memory)
+
+
+async def _cancel(session: Session, connection: Connection, names: Sequence[Named], group: Group) -> None:
+    """Cancel the jobs of one server. Its troubles are no other server's."""
+    reports = [session.reports[index] for index in group.indices]
+    try:
+        if group.problem is not None:
+            raise group.problem
+        async with reached(session, group.settings) as api:
+            cancelling = Cancelling(session, api, connection)
+            async with asyncio.TaskGroup() as jobs:
+                for index, report in zip(group.indices, reports, strict=True):
+                    jobs.create_task(cancelling.cancel(names[index], report))
+    except ExportctlError as error:
+        for report in reports:
+            session.fail(error, report=report)
 
 
 class Cancelling:
@@ -65,7 +84,6 @@ class Cancelling:
             if seen.status in _OUTCOMES:
                 session.say(f"{seen.project_id}/{seen.id}: had ended already, {seen.status}")
                 return session.conclude(report, _OUTCOMES[seen.status], 0)
-            session.say_now(f"Cancelling {seen.project_id}/{seen.id}…")
             async with exporting.open_follower(session, self._api, self._connection) as follower:
                 await follower.connected()
                 job = await self._end(follower, named, report, seen)
@@ -84,7 +102,7 @@ class Cancelling:
         report.known = named.known
         report.is_cancelling = True
         self._session.waiting_for = f"the end of job {seen.id}"
-        await follower.cancel(report.watch, "exportctl cancel")
+        await request_cancel(self._api, follower, report.watch, "exportctl cancel")
         job = await asyncio.shield(report.watch.ended)
         if job.end is not None and report.known is not None:
             self._session.memory.ended(report, status_of(job.end))

@@ -6,23 +6,23 @@ import os
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
 from exportctl.client.api import Api, Project
 from exportctl.client.archive import Archive, Saved, check_space, present_archive
+from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination
 from exportctl.client.download import Download
-from exportctl.client.embedded import Embedded
 from exportctl.client.follow import Follower, Transport
 from exportctl.client.pace import Pace
 from exportctl.client.unpack import extract
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Connection, Saving
-from exportctl.model.errors import CancelledElsewhere, CannotWrite, ExportFailed, Unreachable, Usage
+from exportctl.model.errors import CancelledElsewhere, CannotWrite, ExportFailed, Usage
 from exportctl.model.job import Job
 from exportctl.model.lines import Log, Outcome
 from exportctl.protocol.events import Cancelled
@@ -61,28 +61,6 @@ def check_stdout(*, ndjson: bool) -> None:
         )
     if os.isatty(1):
         raise Usage("-o - would write the archive to the terminal", hint="redirect it, or name a file", code="STDOUT")
-
-
-@contextlib.contextmanager
-def ends_with(child: Embedded, session: Session) -> Iterator[None]:
-    """End the command when the embedded server ends by itself; its jobs do not outlive the command."""
-    session.outlives = False
-
-    def gone(died: asyncio.Task[str]) -> None:
-        if not died.cancelled():
-            session.abort(
-                Unreachable(
-                    f"the embedded server ended unexpectedly: {died.result()}",
-                    hint="please report it with the command; memory or disk may be short",
-                    code="SERVER_DIED",
-                )
-            )
-
-    child.died.add_done_callback(gone)
-    try:
-        yield
-    finally:
-        child.died.remove_done_callback(gone)
 
 
 def conclude(session: Session, report: Report, job: Job) -> int | None:
@@ -128,10 +106,12 @@ async def fetch(
     report: Report,
     target: Path | None = None,
     accepts_present: bool = False,
+    claim: Claim | None = None,
 ) -> int:
     """Bring the archive to its destination, or to `target` where one is given, and tell the end; return the status.
 
-    `accepts_present`: a file that is there already, complete and verified, is success without a byte fetched.
+    `accepts_present`: a file that is there already, complete and verified, is success without a byte fetched. `claim`:
+    the command's own on the output, where it has one already.
     """
     session.waiting_for = "the archive"
     pace = Pace(
@@ -158,22 +138,24 @@ async def fetch(
     else:
         report.target = target = target or destination_path(destination, project, archive.job_id)
         folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
-        if folder is not None and not destination.is_folder:
-            destination.check_free(folder, is_folder=True)  # before a byte is fetched: its name may hold the job
-        saved = await present_archive(target, archive) if accepts_present else None
-        while saved is None:
-            destination.check(project=project.title or project.id, today=today())
-            destination.check_free(target)
-            check_space(target, archive)
-            to = download.to_folder if destination.is_folder else download.to_file
-            try:
-                saved = await to(target, overwrite=destination.overwrite)
-            except CannotWrite as error:
-                if error.code != "LOCKED":
-                    raise
-                saved = await _made_by_another(session, target, archive)
-        if folder is not None and not destination.is_folder:
-            await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
+        places = [target] if folder is None else [target, folder]
+        async with _claimed(session, archive, places, claim) as was_waited_for:
+            if folder is not None and not destination.is_folder and not was_waited_for:
+                destination.check_free(folder, is_folder=True)  # before a byte is fetched: its name may hold the job
+            saved = await present_archive(target, archive) if accepts_present or was_waited_for else None
+            while saved is None:
+                destination.check(project=project.title or project.id, today=today())
+                destination.check_free(target)
+                check_space(target, archive)
+                to = download.to_folder if destination.is_folder else download.to_file
+                try:
+                    saved = await to(target, overwrite=destination.overwrite)
+                except CannotWrite as error:
+                    if error.code != "LOCKED":
+                        raise
+                    saved = await _made_by_another(session, target, archive)
+            if folder is not None and not destination.is_folder and not (was_waited_for and folder.is_dir()):
+                await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
         session.say(str(target))
     report.downloading_ended(saved)
     return session.conclude(
@@ -181,8 +163,25 @@ async def fetch(
     )
 
 
-async def _made_by_another(session: Session, target: Path, archive: Archive) -> Saved | None:
-    """Wait while another command fetches this very job to this place; return what it leaves, None for nothing."""
+@contextlib.asynccontextmanager
+async def _claimed(session: Session, archive: Archive, places: list[Path], claim: Claim | None) -> AsyncIterator[bool]:
+    """Claim the places that `claim` does not hold, and say whether another command for this very job was waited for."""
+    lacking = [place for place in places if claim is None or not claim.holds(place)]
+    was_waited_for = False
+    while True:
+        try:
+            with Claim(lacking) as own:
+                own.name(archive.job_id)
+                yield was_waited_for
+                return
+        except Claimed as claimed:
+            if claimed.job_id != archive.job_id:
+                raise
+            was_waited_for = True
+            await _wait_for_another(session, claimed.place, archive)
+
+
+async def _wait_for_another(session: Session, target: Path, archive: Archive) -> None:
     if session.waiting_for != "another command":
         session.waiting_for = "another command"
         words = printable(f"another command is fetching {target}: waiting for it")
@@ -190,6 +189,11 @@ async def _made_by_another(session: Session, target: Path, archive: Archive) -> 
             Log(job_id=archive.job_id, project_id=archive.project_id, level="info", code="locked", message=words)
         )
     await asyncio.sleep(LOCKED_SECONDS)
+
+
+async def _made_by_another(session: Session, target: Path, archive: Archive) -> Saved | None:
+    """Wait while another command fetches this very job to this place; return what it leaves, None for nothing."""
+    await _wait_for_another(session, target, archive)
     return await present_archive(target, archive)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from exportctl.client.api import Api
 from exportctl.client.follow import Follower
 from exportctl.commands.body import exporting
-from exportctl.commands.body.job_name import EMBEDDED, Named, find_job, parse_name, settings_for, way_back
+from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, parse_name, way_back
 from exportctl.commands.body.memory import Memory, open_memory
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.report import Report
@@ -26,31 +26,29 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
     memory = open_memory(shared)
     names: list[Named] = []
 
+    groups: list[Group] = []
+
     def settings() -> Settings:
         names.extend(_named(jobs, memory))
-        return settings_for(names, connection, "follow") if names else settings_of(connection)
+        groups.extend(groups_of(names, connection, "follow"))
+        return groups[0].settings if groups else settings_of(connection)
 
-    async def body(session: Session, found: Settings) -> int:
+    async def body(session: Session, _found: Settings) -> int:
         if not names:
             session.tell(Log(level="info", code="nothing-to-follow", message="no unfinished job was started here"))
             session.say_now("No unfinished job was started here.")
             return session.conclude(session.report, Outcome.OK, 0)
         session.way_back = way_back(shared, connection)
-        async with reached(session, found) as api:
-            session.reports = [
-                Report(monotonic=time.monotonic, job_id=named.word, project_id=named.project_id, known=named.known)
-                for named in names
-            ]
-            async with exporting.open_follower(session, api, connection) as follower:
-                await follower.connected()
-                following = Following(api=api, follower=follower, settings=found, after=after)
-                with Stopping(session=session, on_interrupt=on_interrupt) as stopping:
-                    async with asyncio.TaskGroup() as group:
-                        ends = [
-                            group.create_task(following.one(stopping, named, report))
-                            for named, report in zip(names, session.reports, strict=True)
-                        ]
-                return next((status for end in ends if (status := end.result())), 0)
+        session.reports = [
+            Report(monotonic=time.monotonic, job_id=named.word, project_id=named.project_id, known=named.known)
+            for named in names
+        ]
+        with Stopping(session=session, on_interrupt=on_interrupt) as stopping:
+            following = Following(stopping=stopping, connection=connection, names=names, after=after)
+            async with asyncio.TaskGroup() as servers:
+                for group in groups:
+                    servers.create_task(following.server(group))
+        return next((report.told for report in session.reports if report.told), 0)
 
     return conduct("follow", shared, settings, body, memory=memory)
 
@@ -63,40 +61,61 @@ def _named(jobs: Sequence[str], memory: Memory) -> list[Named]:
     return [
         Named(text=known.job_id, project_id=known.project_id, word=known.job_id, known=known)
         for known in memory.ask(lambda store: store.unfinished(), list[KnownJob]())
-        if known.server != EMBEDDED
     ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """The following of several jobs of one server."""
+    """The following of several jobs, which may be on several servers."""
 
-    api: Api
-    follower: Follower
-    settings: Settings
+    stopping: Stopping
+    connection: Connection
+    names: Sequence[Named]
     after: int
 
-    async def one(self, stopping: Stopping, named: Named, report: Report) -> int:
-        """Follow one job to its end and tell it; return its status. Its troubles are no other job's."""
-        session = stopping.session
+    async def server(self, group: Group) -> None:
+        """Follow the jobs of one server. Its troubles are no other server's."""
+        session = self.stopping.session
+        reports = [session.reports[index] for index in group.indices]
         try:
-            seen = await find_job(self.api, named)
+            if group.problem is not None:
+                raise group.problem
+            async with (
+                reached(session, group.settings) as api,
+                exporting.open_follower(session, api, self.connection) as follower,
+            ):
+                await follower.connected()
+                async with asyncio.TaskGroup() as jobs:
+                    for index, report in zip(group.indices, reports, strict=True):
+                        jobs.create_task(self._one(group.settings, self.names[index], report, api, follower))
+        except ExportctlError as error:
+            for report in reports:
+                if isinstance(error, NotFound):
+                    session.memory.ended(report, "gone")
+                session.fail(error, report=report)
+
+    async def _one(self, settings: Settings, named: Named, report: Report, api: Api, follower: Follower) -> None:
+        """Follow one job to its end and tell it. Its troubles are no other job's."""
+        session = self.stopping.session
+        try:
+            seen = await find_job(api, named)
             report.job_id, report.project_id = seen.id, seen.project_id
             session.memory.begin(
                 report,
                 KnownJob(
-                    server=self.settings.server or "",
+                    server=settings.server or "",
                     job_id=seen.id,
                     project_id=seen.project_id,
                     project_title=seen.project_name,
-                    profile=self.settings.profile,
+                    profile=settings.profile,
                 ),
             )
-            watch = self.follower.watch(seen.project_id or "", seen.id, after=self.after)
-            job = await stopping.end(self.api, self.follower, watch, report)
+            watch = follower.watch(seen.project_id or "", seen.id, after=self.after)
+            job = await self.stopping.end(api, follower, watch, report)
         except ExportctlError as error:
             if isinstance(error, NotFound):
                 session.memory.ended(report, "gone")
-            return session.fail(error, report=report)
-        status = exporting.conclude(session, report, job)
-        return session.conclude(report, Outcome.COMPLETED, 0) if status is None else status
+            session.fail(error, report=report)
+            return
+        if exporting.conclude(session, report, job) is None:
+            session.conclude(report, Outcome.COMPLETED, 0)

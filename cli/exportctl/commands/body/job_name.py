@@ -13,17 +13,16 @@ from typing import Final, cast
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.http import parse_url
+from exportctl.client.parking import find_place
 from exportctl.commands.body.memory import Memory
 from exportctl.commands.body.target import Settings, server_settings, settings_of
 from exportctl.commands.options import Connection, Shared
-from exportctl.config import load_profile
+from exportctl.config import load_profile, state_folder
 from exportctl.model.errors import ExportctlError, NotFound, Rejected, Usage
-from exportctl.store.jobs import ENDED, KnownJob, Status
+from exportctl.store.jobs import EMBEDDED, ENDED, KnownJob, Status, is_parked, parked_name
 
 LAST: Final = "@last"
 LEAST_LETTERS: Final = 6
-EMBEDDED: Final = "embedded"
-"""The server of a job that ran on this machine."""
 _SHOWN: Final = 5
 _UUID_LETTERS: Final = 36
 
@@ -62,23 +61,61 @@ def parse_name(text: str, memory: Memory) -> Named:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The jobs of one server, by their places in the command line; `problem` is what keeps it from being reached."""
+
+    indices: tuple[int, ...]
+    settings: Settings
+    problem: ExportctlError | None = None
+
+
+def groups_of(names: Sequence[Named], connection: Connection, command: str) -> list[Group]:
+    """Return the jobs by their servers, the first named first. Raises `Usage` where they contradict the options.
+
+    What is wrong with one job's server, known here alone, is that job's trouble.
+    """
+    by_server: dict[str | None, list[int]] = {}
+    for index, named in enumerate(names):
+        by_server.setdefault(None if named.known is None else named.known.server, []).append(index)
+    groups: list[Group] = []
+    for server, indices in by_server.items():
+        known = names[indices[0]].known
+        if known is None or server is None:
+            # Not known here: of the configured server, or, where none is, of that of the others.
+            others = [one.known for one in names if one.known is not None]
+            is_configured = settings_of(connection).server is not None or not others
+            settings = (
+                server_settings(connection, command) if is_configured else settings_of_known(others[0], connection)
+            )
+            groups.append(Group(indices=tuple(indices), settings=settings))
+            continue
+        try:
+            groups.append(Group(indices=tuple(indices), settings=settings_of_known(known, connection)))
+        except NotFound as problem:
+            nowhere = replace(settings_of(connection, embedded=True), server=server)
+            groups.append(Group(indices=tuple(indices), settings=nowhere, problem=problem))
+    return groups
+
+
 def settings_for(names: Sequence[Named], connection: Connection, command: str) -> Settings:
-    """Return the settings for the one server of these jobs. Raises `Usage` where they contradict."""
-    servers = {named.known.server for named in names if named.known is not None}
-    if len(servers) > 1:
-        raise Usage("these jobs are on several servers", hint=f"exportctl {command} for each server")
-    known = next((named.known for named in names if named.known is not None), None)
-    return server_settings(connection, command) if known is None else settings_of_known(known, connection)
+    """Return the settings for the one server of this job. Raises `Usage`, `NotFound`."""
+    [group] = groups_of(names, connection, command)
+    if group.problem is not None:
+        raise group.problem
+    return group.settings
 
 
 def settings_of_known(known: KnownJob, connection: Connection) -> Settings:
     """Return the settings for the server of a job that is known here. Raises `Usage`, `NotFound`."""
-    if known.server == EMBEDDED:
-        place = f"; its archive is {known.output}" if known.is_saved else ""
-        raise NotFound(
-            f"job {known.job_id} ran on the embedded server, which ended with its command{place}",
-            hint=None if place else "exportctl run makes a new one",
-        )
+    if known.server == EMBEDDED or is_parked(known.server):
+        if not _is_there(known):
+            place = f"; its archive is {known.output}" if known.is_saved and known.output else ""
+            raise NotFound(
+                f"job {known.job_id} ran on the embedded server, which ended with its command{place}",
+                hint=None if place else "exportctl run makes a new one",
+            )
+        return replace(settings_of(connection, embedded=True), server=known.server)
     if connection.server is not None and parse_url(connection.server) != known.server:
         raise Usage(
             f"job {known.job_id} is on {known.server}, and --server or EXPORTCTL_SERVER names {connection.server}",
@@ -93,6 +130,15 @@ def settings_of_known(known: KnownJob, connection: Connection) -> Settings:
     settings = settings_of(replace(connection, server=known.server, profile=profile_name))
     is_given = connection.token or connection.token_file or os.environ.get("EXPORTCTL_TOKEN")
     return replace(settings, token=None) if is_other and not is_given else settings
+
+
+def _is_there(known: KnownJob) -> bool:
+    state = state_folder()
+    return (
+        state is not None
+        and is_parked(known.server)
+        and find_place(state / "embedded", parked_name(known.server)) is not None
+    )
 
 
 async def find_job(api: Api, named: Named) -> JobStatus:

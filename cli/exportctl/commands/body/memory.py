@@ -42,10 +42,18 @@ class Memory:
             self.warning = self.jobs.database.warnings.pop()
         return answer
 
-    def begin(self, report: Report, job: KnownJob) -> None:
-        """Note that this command deals with `job`, whose story is `report`."""
+    def is_kept(self) -> bool:
+        """Whether a later command will know what is noted now."""
+        return self.ask(lambda jobs: jobs.can_keep(), otherwise=False)
+
+    def keeps_parked(self, server: str) -> bool:
+        """Whether a folder of this machine is still to be finished, or fetched; so it is where nobody knows."""
+        return self.ask(lambda jobs: jobs.is_parked(server), otherwise=True)
+
+    def begin(self, report: Report, job: KnownJob, *, key: str | None = None) -> None:
+        """Note that this command deals with `job`, whose story is `report`; `key` is that of its start."""
         report.known = job
-        self.ask(lambda jobs: jobs.begin(job), None)
+        self.ask(lambda jobs: jobs.begin(job, key=key), None)
 
     def keep(self, report: Report) -> None:
         """Note how far the job's events were seen. Busy with others' notes, the next time will do."""
@@ -70,7 +78,7 @@ class Memory:
         if known is None:
             return
         self.keep(report)
-        is_saved = outcome is Outcome.COMPLETED and saved is not None and saved.path is not None
+        is_saved = outcome is Outcome.COMPLETED and saved is not None
 
         def note(jobs: Jobs) -> None:
             jobs.note(known, exit_status=exit_status, **({"is_saved": True} if is_saved else {}))

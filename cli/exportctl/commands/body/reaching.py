@@ -4,26 +4,33 @@ import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 
 from exportctl.client.api import Api
-from exportctl.client.embedded import Embedded, embedded_server
+from exportctl.client.embedded import embedded_server
 from exportctl.client.http import Server, open_client
 from exportctl.client.jar import Jar
+from exportctl.client.parking import Place, find_place, make_place, prune
 from exportctl.client.signin import SignIn
 from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings
 from exportctl.config import session_file, state_folder
-from exportctl.model.errors import ExportctlError
+from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.model.lines import ConnectionChanged, Log
+from exportctl.store.jobs import is_parked, parked_name, parked_server
 
 
 @asynccontextmanager
 async def reached(session: Session, settings: Settings) -> AsyncIterator[Api]:
-    """Open the API of the configured server."""
+    """Open the API of the configured server, or of the one that a parked job is with."""
     if settings.server is None:
         raise AssertionError("a command that reaches a server has checked that there is one")
+    if is_parked(settings.server):
+        async with _parked(session, settings.server) as api:
+            yield api
+        return
     server = Server(
         url=settings.server,
         correlation_id=session.correlation_id,
@@ -74,13 +81,53 @@ def _sign_in_hint(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def embedded(session: Session, project: Mapping[str, object]) -> AsyncIterator[tuple[Api, Embedded]]:
-    """Start the embedded server on one project (see `target.embedded_project`) and open its API."""
+async def embedded(session: Session, project: Mapping[str, object], place: Place) -> AsyncIterator[Api]:
+    """Start the embedded server on one project (see `target.embedded_project`) in `place` and open its API."""
+    async with _embedded(session, place, project) as api:
+        yield api
+
+
+def place_for(session: Session) -> Place:
+    """Make the folder of an embedded run: where later commands find its job, if this machine keeps what it knows."""
+    home = parked_home(session)
+    if home is not None:
+        prune_parked(session)
+    return make_place(home if session.memory.is_kept() else None)
+
+
+def parked_home(session: Session) -> Path | None:
+    """Return the folder of all that is parked here, None where nothing is kept."""
     state = None if session.shared.no_state else state_folder()
-    async with embedded_server(project, home=None if state is None else state / "embedded") as child:
-        server = Server(url=child.url, correlation_id=session.correlation_id, token=child.token)
+    return None if state is None else state / "embedded"
+
+
+def prune_parked(session: Session) -> None:
+    """Free the disk of what was parked and is done with, or was forgotten."""
+    home = parked_home(session)
+    if home is not None and session.memory.is_kept():
+        prune(home, lambda name: session.memory.keeps_parked(parked_server(name)))
+
+
+@asynccontextmanager
+async def _parked(session: Session, server: str) -> AsyncIterator[Api]:
+    """Start the embedded server again on what is parked here, or reach the one that another command has started."""
+    home, name = parked_home(session), parked_name(server)
+    place = None if home is None else find_place(home, name)
+    if place is None:
+        raise NotFound("what was parked here is gone", hint="exportctl run makes a new one")
+    async with _embedded(session, place, None) as api:
+        yield api
+
+
+@asynccontextmanager
+async def _embedded(session: Session, place: Place, project: Mapping[str, object] | None) -> AsyncIterator[Api]:
+    def keeps() -> bool:
+        return place.is_lasting and session.memory.keeps_parked(parked_server(place.folder.name))
+
+    async with embedded_server(place, project, keeps=keeps) as address:
+        server = Server(url=address.url, correlation_id=session.correlation_id, token=address.token)
         async with opened(session, server) as api:
-            yield api, child
+            yield api
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from exportctl.model.errors import CancelledElsewhere, ExportctlError, ExportFai
 from exportctl.model.job import Job
 from exportctl.model.lines import ErrorDetails, Outcome, Result, Seconds, Stats
 from exportctl.protocol.events import Cancelled, Completed, Failed
-from exportctl.store.jobs import KnownJob
+from exportctl.store.jobs import KnownJob, is_parked
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +46,11 @@ class Report:
     def is_told(self) -> bool:
         """Whether its last line was told."""
         return self.told is not None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the job waits on this machine when no command is with it."""
+        return self.known is not None and is_parked(self.known.server)
 
     def processing_ended(self) -> None:
         """Note that the server is done."""

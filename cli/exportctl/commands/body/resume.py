@@ -6,34 +6,40 @@ command would have put it.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import groupby
+
+import orjson
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.archive import Archive
 from exportctl.client.destination import Destination, parse_output
 from exportctl.client.follow import Follower
 from exportctl.client.http import parse_url
+from exportctl.client.starting import find_started
 from exportctl.commands.body import exporting
 from exportctl.commands.body.download import not_ready, project_of
-from exportctl.commands.body.job_name import EMBEDDED, settings_of_known
-from exportctl.commands.body.memory import open_memory
-from exportctl.commands.body.reaching import reached
+from exportctl.commands.body.job_name import settings_of_known
+from exportctl.commands.body.memory import Memory, open_memory
+from exportctl.commands.body.reaching import prune_parked, reached
 from exportctl.commands.body.report import Report
 from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.starting import Begun, named_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, settings_of
 from exportctl.commands.options import Connection, Saving, Shared
 from exportctl.model.errors import ExportctlError, NotFound, Usage
 from exportctl.model.lines import Log, Outcome
-from exportctl.store.jobs import KnownJob
+from exportctl.store.jobs import KnownJob, LostStart
 
 
 def resume(*, shared: Shared, connection: Connection, saving: Saving) -> int:
     """Finish what was interrupted; return the exit status, that of the oldest job that is not done."""
     memory = open_memory(shared)
-    known: list[KnownJob] = []
+    reports: list[Report] = []
+    lost: dict[int, LostStart] = {}
 
     def settings() -> Settings:
         found = settings_of(connection)
@@ -42,9 +48,8 @@ def resume(*, shared: Shared, connection: Connection, saving: Saving) -> int:
                 "resume goes on with what this machine knows, and --no-state or EXPORTCTL_STATE says to know nothing"
             )
         server = None if connection.server is None else parse_url(connection.server)
-        jobs = memory.ask(lambda jobs: jobs.interrupted(), list[KnownJob]())
-        known.extend(job for job in jobs if job.server != EMBEDDED and (server is None or job.server == server))
-        return settings_of_known(known[0], connection) if known else found
+        reports.extend(_interrupted(memory, server, lost))
+        return found
 
     async def body(session: Session, _found: Settings) -> int:
         exporting.parse_rate(saving.limit_rate)
@@ -53,25 +58,38 @@ def resume(*, shared: Shared, connection: Connection, saving: Saving) -> int:
             raise Usage(
                 "resume has files to write, not one archive for standard output", hint="exportctl download JOB -o -"
             )
-        if not known:
+        prune_parked(session)
+        if not reports:
             session.tell(Log(level="info", code="nothing-to-resume", message="nothing was interrupted here"))
             session.say_now("Nothing was interrupted here.")
             return session.conclude(session.report, Outcome.OK, 0)
-        session.reports = [
-            Report(monotonic=time.monotonic, job_id=job.job_id, project_id=job.project_id, known=job) for job in known
-        ]
-        one_place = None if saving.output is None else destination
-        if one_place is not None and len(known) > 1 and "{job}" not in (one_place.template or ""):
+        session.reports = list(reports)
+        one_place = None if saving.output is None and saving.extract is None else destination
+        if one_place is not None and len(reports) > 1 and "{job}" not in (one_place.template or ""):
             raise Usage("-o names one file, and several jobs have an archive", hint="-o FOLDER/, or a name with {job}")
-        resuming = Resuming(session=session, connection=connection, saving=saving, destination=one_place)
+        resuming = Resuming(session=session, connection=connection, saving=saving, destination=one_place, lost=lost)
         with Stopping(session=session, on_interrupt="detach") as stopping:
             async with asyncio.TaskGroup() as group:
-                for server, reports in groupby(sorted(session.reports, key=_server_of), key=_server_of):
-                    del server
-                    group.create_task(resuming.server(list(reports), stopping))
+                for _, of_server in groupby(sorted(session.reports, key=_server_of), key=_server_of):
+                    group.create_task(resuming.server(list(of_server), stopping))
         return next((report.told for report in session.reports if report.told), 0)
 
     return conduct("resume", shared, settings, body, memory=memory)
+
+
+def _interrupted(memory: Memory, server: str | None, lost: dict[int, LostStart]) -> list[Report]:
+    """Return a report for each job to go on with, of all servers or of this one, the oldest first; fill `lost`."""
+    starts = memory.ask(lambda jobs: jobs.lost_starts(), list[LostStart]())
+    known = memory.ask(lambda jobs: jobs.interrupted(), list[KnownJob]())
+    reports = []
+    for job, start in [*((start.job, start) for start in starts), *((job, None) for job in known)]:
+        if server is not None and job.server != server:
+            continue
+        report = Report(monotonic=time.monotonic, job_id=job.job_id or None, project_id=job.project_id, known=job)
+        reports.append(report)
+        if start is not None:
+            lost[id(report)] = start
+    return sorted(reports, key=lambda report: report.known.began_at if report.known else 0.0)
 
 
 def _server_of(report: Report) -> str:
@@ -80,12 +98,13 @@ def _server_of(report: Report) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Resuming:
-    """One `resume`. `destination` None: each archive goes where it was meant to go."""
+    """One `resume`. `destination` None: each archive goes where it was meant to go. `lost`: starts, by their report."""
 
     session: Session
     connection: Connection
     saving: Saving
     destination: Destination | None
+    lost: Mapping[int, LostStart]
     _one_at_a_time: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     async def server(self, reports: Sequence[Report], stopping: Stopping) -> None:
@@ -105,14 +124,28 @@ class Resuming:
                         group.create_task(self._job(report, stopping, api, follower))
         except ExportctlError as error:
             for report in reports:
+                if isinstance(error, NotFound):
+                    self._forget(report)
                 session.fail(error, report=report)
+
+    def _forget(self, report: Report) -> None:
+        """Note that there is nothing to go on with: it is told once."""
+        start = self.lost.get(id(report))
+        if start is None or report.job_id is not None:
+            self.session.memory.ended(report, "gone")
+        else:
+            self.session.memory.ask(lambda jobs: jobs.forget_start(start.key), None)
 
     async def _job(self, report: Report, stopping: Stopping, api: Api, follower: Follower) -> None:
         """Go on with one job to its file; whatever keeps it from that is told as its end."""
-        session, known = self.session, report.known
-        if known is None:
-            return
+        session = self.session
         try:
+            start = self.lost.get(id(report))
+            if start is not None:
+                await self._find(report, start, api)
+            known = report.known
+            if known is None:
+                return
             seen = await api.status(known.project_id, known.job_id)
             report.project_id, report.warnings = seen.project_id or known.project_id, seen.warnings
             seen = replace(seen, project_id=report.project_id)
@@ -135,19 +168,49 @@ class Resuming:
                 await self._fetch(report, api, seen, known)
         except ExportctlError as error:
             if isinstance(error, NotFound):
-                session.memory.ended(report, "gone")
+                self._forget(report)
             session.fail(error, report=report)
+
+    async def _find(self, report: Report, start: LostStart, api: Api) -> None:
+        """Find the job of a start whose answer was lost, by asking again with its key; it is not started twice."""
+        job = start.job
+        known_here = self.session.memory.ask(lambda jobs: jobs.all(), list[KnownJob]())
+        job_id = await find_started(
+            api,
+            job.project_id or "",
+            orjson.loads(job.options or "{}"),
+            name=job.project_title or "",
+            key=start.key,
+            asked_at=None if start.asked_at is None else datetime.fromisoformat(start.asked_at),
+            others=frozenset(known.job_id for known in known_here if known.server == job.server),
+        )
+        report.job_id = job_id
+        self.session.memory.begin(report, named_job(job, Begun(job_id=job_id)), key=start.key)
 
     async def _fetch(self, report: Report, api: Api, seen: JobStatus, known: KnownJob) -> None:
         """Bring the archive to where it was meant to go, or where it is to go now."""
         saving = replace(self.saving, overwrite=self.saving.overwrite or known.overwrites)
-        place = self.destination or parse_output(None, overwrite=saving.overwrite)
         project = project_of(seen)
-        target = known.output if self.destination is None else None
+        place, target = self.destination, None
+        if place is None and known.output is not None:
+            target = known.output
+            place = Destination(
+                template=str(known.output), extract=None if known.extract is None else str(known.extract)
+            )
+        place = replace(place or parse_output(None, overwrite=False), overwrite=saving.overwrite)
         if target is None:
             target = exporting.destination_path(place, project, seen.id)
+        folder = place.folder(project=project.title or project.id, job_id=seen.id, today=exporting.today())
         self.session.memory.begin(
-            report, replace(known, is_wanted=True, output=target, overwrites=saving.overwrite, status="completed")
+            report,
+            replace(
+                known,
+                is_wanted=True,
+                output=target,
+                extract=folder,
+                overwrites=saving.overwrite,
+                status="completed",
+            ),
         )
         archive = Archive(project_id=project.id, job_id=seen.id, size=seen.file_size, sha256=seen.sha256)
         await exporting.fetch(
@@ -155,7 +218,7 @@ class Resuming:
             api,
             archive,
             project,
-            destination=replace(place, template=str(target), overwrite=saving.overwrite),
+            destination=place,
             saving=saving,
             report=report,
             target=target,

@@ -2,17 +2,18 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from exportctl.client.api import Api, Project
+from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination, parse_output
-from exportctl.client.partial import Partial
 from exportctl.commands.body import exporting
 from exportctl.commands.body.content import wire_options
 from exportctl.commands.body.job_name import way_back
 from exportctl.commands.body.memory import open_memory
-from exportctl.commands.body.reaching import embedded, reached
+from exportctl.commands.body.reaching import embedded, place_for, reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.starting import begin, known_job
+from exportctl.commands.body.starting import JOB, begin, joined, named_job, running_job, wanted_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, embedded_project, settings_of
 from exportctl.commands.options import Connection, Content, IfBusy, Interrupt, Saving, Shared
@@ -71,19 +72,33 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
         exporting.check_stdout(ndjson=session.shared.ndjson)
     options = wire_options(asked.content)
     async with AsyncExitStack() as stack:
-        api, wanted = await _reach(stack, session, settings, asked, destination)
-        project = await api.find_project(wanted)
+        reach = await _reach(stack, session, settings, asked, destination)
+        api = reach.api
+        project = await api.find_project(reach.project)
         _check(destination, project.title or project.id)
         session.report.project_id = project.id
         if asked.content.dry_run:
             return _dry_run(session, project)
         follower = await stack.enter_async_context(exporting.open_follower(session, api, asked.connection))
         await follower.connected(before_start=True)
+        wanted, report, begun = wanted_job(reach.settings, project, options, destination), session.report, None
+        try:
+            claim = reach.claim or stack.enter_context(Claim(_fixed_places(wanted)))
+        except Claimed as claimed:
+            # Another command is to write to this very place: the job that it is with may be the one to join.
+            claim, found = None, None
+            if asked.if_busy == "join":
+                found = await running_job(api, project, options)
+            if found is None or found != claimed.job_id:
+                raise
+            begun = joined(session, project, found)
+            report.job_id = found
+            session.memory.begin(report, named_job(wanted, begun))
         with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
-            report = session.report
-            begun = await begin(stopping, api, project, options, if_busy=asked.if_busy, strangers=follower.strangers)
-            _remember(session, known_job(settings, begun, project, options), destination, project)
-            stopping.started()
+            if begun is None:
+                begun = await begin(stopping, api, project, wanted, if_busy=asked.if_busy, strangers=follower.strangers)
+            if claim is not None:
+                claim.name(begun.job_id)
             job = await stopping.end(
                 api,
                 follower,
@@ -103,33 +118,51 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
             saving=asked.saving,
             report=report,
             accepts_present=begun.is_joined,
+            claim=claim,
         )
 
 
-def _remember(session: Session, job: KnownJob, destination: Destination, project: Project) -> None:
-    """Note the job with what `resume` needs; an archive for standard output cannot be fetched later."""
-    if not destination.is_stdout and not destination.is_folder:
-        target = exporting.destination_path(destination, project, job.job_id)
-        partial = Partial(target, job.job_id).path
-        job = replace(job, is_wanted=True, output=target, partial=partial, overwrites=destination.overwrite)
-    session.memory.begin(session.report, job)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """The server that a run speaks to, the project's name there, and the output where it is claimed already."""
+
+    api: Api
+    project: str
+    settings: Settings
+    claim: Claim | None = None
 
 
 async def _reach(
     stack: AsyncExitStack, session: Session, settings: Settings, asked: Run, destination: Destination
-) -> tuple[Api, str]:
-    """Return the API to speak to and the project's name there; what speaks against the output is said first."""
+) -> Reach:
+    """Reach the server; what speaks against the output is said first."""
     if settings.server is not None:
         if asked.sample_size is not None:
             raise Usage("--sample-size is for the embedded server's sample", hint="leave out --server, or --embedded")
         session.way_back = way_back(session.shared, asked.connection)
-        return await stack.enter_async_context(reached(session, settings)), asked.target
+        api = await stack.enter_async_context(reached(session, settings))
+        return Reach(api=api, project=asked.target, settings=settings)
     described = embedded_project(asked.target, sample_size=asked.sample_size)
     title = str(described["title"])
     _check(destination, title)
-    api, child = await stack.enter_async_context(embedded(session, described))
-    stack.enter_context(exporting.ends_with(child, session))
-    return api, title
+    project = Project(id=title, title=title, image_count=None)
+    claim = stack.enter_context(Claim(_fixed_places(wanted_job(settings, project, {}, destination))))
+    place = place_for(session)
+    if asked.on_interrupt == "detach" and not place.is_lasting:
+        place.remove()
+        raise Usage(
+            "a job of the embedded server cannot outlive its command where nothing is kept on this machine",
+            hint="exportctl serve FOLDER, or leave out --no-state",
+            code="NO_SERVER",
+        )
+    session.outlives = place.is_lasting
+    api = await stack.enter_async_context(embedded(session, described, place))
+    return Reach(api=api, project=title, settings=replace(settings, server=place.server), claim=claim)
+
+
+def _fixed_places(wanted: KnownJob) -> list[Path]:
+    """Return where the run will write that is no job's own place: it is claimed before anything is started."""
+    return [path for path in (wanted.output, wanted.extract) if path is not None and JOB not in str(path)]
 
 
 def _check(destination: Destination, project: str) -> None:

@@ -28,12 +28,11 @@ from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Out
 from exportctl.output.choose import ProgressSink
 from exportctl.output.safe import first_line
 from exportctl.output.stream import Stream
+from exportctl.store.jobs import EMBEDDED, is_parked
 
 TICK_SECONDS: Final = 0.1
 HEARTBEAT_SECONDS: Final = 30.0
 MESSAGE_COLUMNS: Final = 500
-EMBEDDED: Final = "embedded"
-"""What `hello` says for a server that has no address yet."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -62,7 +61,6 @@ class Session:
     printed: list[str] = field(default_factory=list)
     errors: list[ExportctlError] = field(default_factory=list)
     _main: "asyncio.Task[object] | None" = None
-    _aborted: ExportctlError | None = None
 
     @property
     def report(self) -> Report:
@@ -88,12 +86,6 @@ class Session:
             self.progress.say(safe)
         elif not self.shared.quiet:
             _to_standard_error(safe)
-
-    def abort(self, error: ExportctlError) -> None:
-        """End the command with `error`, from outside its body."""
-        if self._main is not None and self._aborted is None:
-            self._aborted = error
-            self._main.cancel()
 
     def leave(self) -> None:
         """End the command now, as a second signal does."""
@@ -189,8 +181,6 @@ class Session:
             # Standard output is closed: there is nobody to tell, and the job goes on.
             self.caught = signal.SIGPIPE
             return signal_status(signal.SIGPIPE)
-        if isinstance(error, asyncio.CancelledError) and self._aborted is not None:
-            error = self._aborted
         if isinstance(error, asyncio.CancelledError) and self.caught is not None:
             return self._detach(self.caught)
         if isinstance(error, TimeoutError):
@@ -214,7 +204,10 @@ class Session:
                 continue
             goes_on = report.job_id is not None and self.outlives
             if report.is_starting:
-                self.say_now("Left while the export was being started: exportctl list shows whether it was")
+                way = (
+                    "exportctl resume" if self.memory.is_kept() else f"exportctl list {report.project_id or ''}".strip()
+                )
+                self.say_now(f"Left while the export was being started; whether it was: {way}")
             elif goes_on:
                 self.say_now(self._farewell(report))
             self.conclude(report, Outcome.DETACHED if goes_on else Outcome.CANCELLED, signal_status(number))
@@ -224,9 +217,10 @@ class Session:
         hint = self.resume_hint(report)
         if report.processed is not None:
             return f"Left. What was fetched is kept: {hint}"
+        goes_on = "waits on this machine" if report.is_parked else "goes on"
         if report.is_cancelling:
-            return f"Left. The cancellation was sent; if it takes no effect the job goes on: {hint}"
-        return f"Left. The job goes on: {hint}"
+            return f"Left. The cancellation was sent; if it takes no effect the job {goes_on}: {hint}"
+        return f"Left. The job {goes_on}: {hint}"
 
     def conclude(self, report: Report, outcome: Outcome, status: int, error: ErrorDetails | None = None) -> int:
         """Tell the end of a job, or of the command where there is none; return its status, which a signal decides."""
@@ -256,6 +250,8 @@ class Session:
         if report.job_id is None or report.project_id is None or not self.outlives:
             return None
         job = f"{report.project_id}/{report.job_id}"
+        if report.processed is None and report.is_parked and report.known is not None and report.known.is_wanted:
+            return "exportctl resume"
         if report.processed is None:
             return f"exportctl follow {job}{self.way_back}"
         place = "" if report.target is None else f" -o {shlex.quote(printable(str(report.target)))}"
@@ -321,7 +317,8 @@ def _conduct(
     except ExportctlError as problem:
         session.tell(Hello(version=__version__, command=session.command, server=None))
         return session.fail(problem)
-    session.tell(Hello(version=__version__, command=session.command, server=found.server or EMBEDDED))
+    server = EMBEDDED if found.server is None or is_parked(found.server) else found.server
+    session.tell(Hello(version=__version__, command=session.command, server=server))
     return asyncio.run(session.run(body(session, found)))
 
 

@@ -4,7 +4,7 @@ from exportctl.commands.body.content import wire_options
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.starting import begin, known_job
+from exportctl.commands.body.starting import begin, wanted_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Content, IfBusy, Shared
@@ -45,9 +45,7 @@ async def _start(session: Session, settings: Settings, target: str, content: Con
             )
             return session.conclude(session.report, Outcome.OK, 0)
         with Stopping(session=session, on_interrupt="detach") as stopping:  # the answer names the job: it is waited for
-            begun = await begin(stopping, api, project, options, if_busy=if_busy)
-            session.memory.begin(session.report, known_job(settings, begun, project, options))
-            stopping.started()
+            begun = await begin(stopping, api, project, wanted_job(settings, project, options), if_busy=if_busy)
         session.tell(
             ExportStarted(job_id=begun.job_id, project_id=project.id, options=options, project_name=project.title)
         )

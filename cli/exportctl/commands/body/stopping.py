@@ -107,7 +107,7 @@ class Stopping:
         reason = f"{session.caught.name if session.caught else 'signal'} in exportctl"
         while True:
             try:
-                await self._request(api, follower, watch, reason)
+                await request_cancel(api, follower, watch, reason, both=session.caught is signal.SIGTERM)
             except Unreachable:
                 await asyncio.sleep(AGAIN_SECONDS)
             except ExportctlError as error:
@@ -116,22 +116,27 @@ class Stopping:
             else:
                 return
 
-    async def _request(self, api: Api, follower: Follower, watch: Watch, reason: str) -> None:
-        """Ask as the follower does, and by HTTP at once or after a while; on protocol 1 it knows when it is safe."""
-        if api.protocol != PROTOCOL_2:
+
+async def request_cancel(api: Api, follower: Follower, watch: Watch, reason: str, *, both: bool = False) -> None:
+    """Ask for a job's cancellation as the follower does, and by HTTP where no acknowledgement comes for a while.
+
+    `both`: by the two ways at once. On protocol 1 the follower knows when it is safe, and which way is taken. Raises
+    `ExportctlError` where neither way says yes.
+    """
+    if api.protocol != PROTOCOL_2:
+        await follower.cancel(watch, reason)
+        return
+
+    def by_http() -> Coroutine[None, None, None]:
+        return api.cancel(watch.project_id, watch.job.job_id, reason=reason)
+
+    if both:
+        ends = await asyncio.gather(follower.cancel(watch, reason), by_http(), return_exceptions=True)
+        if all(isinstance(end, BaseException) for end in ends) and isinstance(ends[1], BaseException):
+            raise ends[1]
+        return
+    try:
+        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
             await follower.cancel(watch, reason)
-            return
-
-        def by_http() -> Coroutine[None, None, None]:
-            return api.cancel(watch.project_id, watch.job.job_id, reason=reason)
-
-        if self.session.caught is signal.SIGTERM:
-            ends = await asyncio.gather(follower.cancel(watch, reason), by_http(), return_exceptions=True)
-            if all(isinstance(end, BaseException) for end in ends) and isinstance(ends[1], BaseException):
-                raise ends[1]
-            return
-        try:
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                await follower.cancel(watch, reason)
-        except TimeoutError:
-            await by_http()
+    except TimeoutError:
+        await by_http()
