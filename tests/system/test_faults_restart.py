@@ -49,7 +49,8 @@ class Place:
         self.served = self.begin(self.served.port)
 
     def start(self, *arguments):
-        return self.command.start(*arguments, *self.served.options)
+        # Unbuffered: what is read line by line must not hide what `communicate` reads later.
+        return self.command.start(*arguments, *self.served.options, bufsize=0)
 
     def undisturbed(self, result):
         job = f"{result['projectId']}/{result['jobId']}"
@@ -77,22 +78,16 @@ def through(process, moment, happen) -> Ended:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("transport", ["auto", "polling"])
 @pytest.mark.parametrize("moment", ["connection:changed", "export:started", "export:progress processing"])
-def test_a_restart_under_a_running_job_is_told_as_the_server_tells_it(place, number, transport, moment):
+def test_a_restart_under_a_running_job_costs_the_story_nothing(place, number, transport, moment):
     process = place.start("run", "plates", "--no-images", *ASKED, transport)
     ended = through(process, moment, lambda: place.restart(number))
     check_form(ended, place.command)
     told = story(ended)
     assert [line["serverSeq"] for line in told] == list(range(1, len(told) + 1))
     assert told == place.undisturbed(ended.result)
-    if told[-1]["event"] == "export:failed":
-        assert (ended.status, ended.result["outcome"]) == (3, "failed")
-        assert (told[-1]["code"], told[-1]["retryable"]) == ("SERVER_RESTARTED", True)
-        assert list(place.command.folder.iterdir()) == []
-    else:
-        # Asked for before the server had begun, or gone on with by the one that came after.
-        assert (ended.status, ended.result["outcome"]) == (0, "completed")
-        [path] = place.command.folder.iterdir()
-        assert zipfile.ZipFile(path).testzip() is None
+    assert (ended.status, ended.result["outcome"]) == (0, "completed")
+    [path] = place.command.folder.iterdir()
+    assert zipfile.ZipFile(path).testzip() is None
 
 
 def test_a_restart_during_the_download_costs_no_byte_twice(place):
@@ -127,5 +122,4 @@ def test_many_jobs_in_one_command_each_have_their_end_over_a_restart(place):
     for job, result in results.items():
         assert [line["serverSeq"] for line in told[job]] == list(range(1, len(told[job]) + 1))
         assert told[job] == place.undisturbed(result)
-    first_not_done = next((code for job in jobs if (code := results[job.partition("/")[2]]["exitCode"])), 0)
-    assert ended.status == first_not_done
+    assert (ended.status, {result["outcome"] for result in results.values()}) == (0, {"completed"})

@@ -6,10 +6,9 @@ descriptor (4.3.9), which streaming readers cannot trust for stored entries. Her
 before its header is written. The central directory is kept as bytes, about 100 an entry, where `zipfile` keeps an
 object of some 600.
 
-Everything blocks; `ArchiveThread` gives it a thread of its own.
+Everything blocks; `making.py` gives it a thread of its own.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import os
@@ -17,13 +16,10 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TypeVar
-
-T = TypeVar("T")
+from typing import IO
 
 BLOCK = 1 << 20
 WHOLE = 4 * BLOCK
@@ -53,17 +49,20 @@ class SourceChangedError(Exception):
         self.name = name
 
 
+class NotThatArchiveError(Exception):
+    """The file is not the archive that was begun."""
+
+
 class AbandonedError(Exception):
     """The archive is not wanted any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """A finished archive: bytes, SHA-256 in hex, number of entries."""
+    """A finished archive: bytes, and SHA-256 in hex."""
 
     size: int
     sha256: str
-    entries: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +76,9 @@ class Limits:
 class ArchiveWriter:
     """Write one archive to a new file at `path`; end with `seal` or `abandon`.
 
-    `made` (Unix seconds) is the time of its entries, `scratch` a folder for the packed bytes of large texts.
-    `on_growth` hears how many bytes others can read from the file by now.
+    `made` (Unix seconds) is the time of its entries, `scratch` a folder for the packed bytes of large texts. With
+    `begun` the file is one that an earlier writer left: call `take_up` first. `on_growth` hears how many bytes others
+    can read from the file by now.
     """
 
     def __init__(
@@ -88,9 +88,10 @@ class ArchiveWriter:
         made: float,
         limits: Limits | None = None,
         *,
+        begun: bool = False,
         on_growth: Callable[[int], None] | None = None,
     ) -> None:
-        self._file = path.open("xb")
+        self._file = path.open("r+b" if begun else "xb")
         self._scratch = scratch
         self._limits = limits or Limits()
         self._hash = hashlib.sha256()
@@ -103,6 +104,33 @@ class ArchiveWriter:
         # 4.4.6: MS-DOS date and time, which begin in 1980 and count two seconds.
         self._time = when.hour << 11 | when.minute << 5 | when.second // 2
         self._date = max(when.year - 1980, 0) << 9 | when.month << 5 | when.day
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all bytes so far, in hex."""
+        return self._hash.copy().hexdigest()
+
+    def take_up(self, size: int, sha256: str) -> None:
+        """Go on behind the first `size` bytes, whole entries with this digest; what lies behind them is cut off.
+
+        Raises NotThatArchiveError, with the file as it was, if they are not as they were.
+        """
+        while self.size < size:
+            offset, head = self.size, self._read(_LOCAL.size)
+            mark, _, _, method, _, _, crc, packed, whole, name_length, extra_length = _LOCAL.unpack(head)
+            if mark != b"PK\3\4":
+                raise NotThatArchiveError
+            encoded, extra = self._read(name_length), self._read(extra_length)
+            if extra:
+                whole, packed = struct.unpack_from("<2Q", extra, 4)
+            self._note(encoded, method, crc, packed=packed, size=whole, offset=offset)
+            end = self.size + packed
+            while self.size < end:
+                self._read(min(BLOCK, end - self.size))
+        if (self.size, self._hash.hexdigest()) != (size, sha256):
+            raise NotThatArchiveError
+        self._file.seek(self.size)
+        self._file.truncate()
 
     def append(self, name: str, data: bytes, *, deflate: bool) -> None:
         """Add an entry from memory."""
@@ -146,10 +174,10 @@ class ArchiveWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        return Sealed(size=self.size, sha256=self._hash.hexdigest(), entries=self._entries)
+        return Sealed(size=self.size, sha256=self._hash.hexdigest())
 
     def stop(self) -> None:
-        """Let the entry being written end soon with AbandonedError. From any thread."""
+        """Let a long entry being written end soon with AbandonedError. From any thread."""
         self._unwanted = True
 
     def abandon(self) -> None:
@@ -162,25 +190,25 @@ class ArchiveWriter:
         packer = zlib.compressobj(DEFLATE_LEVEL, wbits=-zlib.MAX_WBITS)
         crc = size = 0
         with tempfile.SpooledTemporaryFile(WHOLE, dir=str(self._scratch)) as spool:
-            for block in _blocks(source):
+            for block in self._blocks(source):
                 crc, size = zlib.crc32(block, crc), size + len(block)
                 spool.write(packer.compress(block))
             spool.write(packer.flush())
             packed = spool.tell()
             spool.seek(0)
             self._begin(name, _DEFLATED, crc, packed, size)
-            for block in _blocks(spool):
+            for block in self._blocks(spool):
                 self._write(block)
                 self._show()
 
     def _append_stored(self, name: str, source: IO[bytes]) -> None:
         crc = size = 0
-        for block in _blocks(source):
+        for block in self._blocks(source):
             crc, size = zlib.crc32(block, crc), size + len(block)
         source.seek(0)
         self._begin(name, _STORED, crc, size, size)
         copied_crc = copied = 0
-        for block in _blocks(source):
+        for block in self._blocks(source):
             copied_crc, copied = zlib.crc32(block, copied_crc), copied + len(block)
             if copied > size:
                 break
@@ -193,7 +221,7 @@ class ArchiveWriter:
         """Write the local header and note the entry for the central directory."""
         encoded = name.encode("utf-8", "replace")
         offset = self.size
-        large, far = max(packed, size) >= self._limits.size, offset >= self._limits.size
+        large = max(packed, size) >= self._limits.size
         # 4.5.3: the local record has both sizes or none; the central one has what is marked, in this order.
         extra = struct.pack("<2H2Q", 1, 16, size, packed) if large else b""
         shown_packed, shown_size = (_MARK32, _MARK32) if large else (packed, size)
@@ -215,6 +243,11 @@ class ArchiveWriter:
             + encoded
             + extra
         )
+        self._note(encoded, method, crc, packed=packed, size=size, offset=offset)
+
+    def _note(self, encoded: bytes, method: int, crc: int, *, packed: int, size: int, offset: int) -> None:
+        """Note an entry for the central directory."""
+        large, far = max(packed, size) >= self._limits.size, offset >= self._limits.size
         places = ((size, packed) if large else ()) + ((offset,) if far else ())
         extra = struct.pack(f"<2H{len(places)}Q", 1, 8 * len(places), *places) if places else b""
         self._directory += _CENTRAL.pack(
@@ -226,8 +259,8 @@ class ArchiveWriter:
             self._time,
             self._date,
             crc,
-            shown_packed,
-            shown_size,
+            _MARK32 if large else packed,
+            _MARK32 if large else size,
             len(encoded),
             len(extra),
             0,
@@ -240,9 +273,17 @@ class ArchiveWriter:
         self._directory += extra
         self._entries += 1
 
-    def _write(self, data: bytes) -> None:
+    def _read(self, length: int) -> bytes:
         if self._unwanted:
             raise AbandonedError
+        data = self._file.read(length)
+        if len(data) != length:
+            raise NotThatArchiveError
+        self._hash.update(data)
+        self.size += length
+        return data
+
+    def _write(self, data: bytes) -> None:
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
@@ -253,23 +294,8 @@ class ArchiveWriter:
         if self._on_growth is not None:
             self._on_growth(self.size)
 
-
-class ArchiveThread:
-    """An ArchiveWriter on a thread of its own: the event loop never waits for a disk, and entries never mix."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Run one piece of work after those before it."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def close(self) -> None:
-        """Drop what has not begun and wait for what has; afterwards nothing writes any more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self._thread.shutdown)
-
-
-def _blocks(source: IO[bytes]) -> Iterator[bytes]:
-    while block := source.read(BLOCK):
-        yield block
+    def _blocks(self, source: IO[bytes]) -> Iterator[bytes]:
+        while block := source.read(BLOCK):
+            if self._unwanted:
+                raise AbandonedError
+            yield block

@@ -3,13 +3,15 @@
 A job's end is decided once: from the moment its archive is sealed (or its cancellation, or failure, begins) it is
 `settled`, and what comes later changes nothing. Files go before the word: `export:cancelled` and `export:failed` are
 logged when the job's files are gone.
+
+A job that has no end when the server ends, however that came, is parked: its files stay, and the next server on the
+same state folder goes on with it. A cancellation is noted before it is answered, so that the next server does it.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,22 +20,23 @@ from typing import Any
 
 import orjson
 
-from exportctl.server.export.options import ExportOptions, to_wire
+from exportctl.server.ending import tell_cancelled, tell_failed, tell_made
+from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
 from exportctl.server.export.selection import check_selection
+from exportctl.server.export.tasks import ProjectError
 from exportctl.server.failures import JobFailedError, failure_of
-from exportctl.server.files import JobFiles, prepare, remove, shut, tidy
+from exportctl.server.files import JobFiles, remove, shut
 from exportctl.server.growth import Growths
-from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status, timestamp
+from exportctl.server.job import Cancellation, JobRecord
 from exportctl.server.journal import Journal
 from exportctl.server.log import EventLog, IdempotencyKey, JobEndedError, LogError
-from exportctl.server.pipeline import Made, Pipeline
+from exportctl.server.pipeline import Pipeline
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Project, Settings
 
 logger = logging.getLogger(__name__)
 
 _SWEEP = 3600.0
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
 
 
 class TooManyJobsError(Exception):
@@ -57,12 +60,18 @@ class StartRequest:
 class _Job:
     """A job without an end."""
 
-    request: StartRequest
     journal: Journal
+    folder: Path
+    options: ExportOptions
     files: JobFiles
     task: asyncio.Task[None] | None = None
     settled: bool = False
     cancelling: bool = False
+
+    @property
+    def user(self) -> str:
+        """Whose job it is."""
+        return self.journal.record.user
 
 
 class Engine:
@@ -90,21 +99,24 @@ class Engine:
         self._listeners.append(listener)
 
     async def open(self) -> None:
-        """End what an earlier server left unfinished, and begin to remove archives whose time is over."""
+        """Go on with what an earlier server left unfinished, and begin to remove archives whose time is over."""
         for record in await self._log.unfinished():
-            files = self._files(record.id)
-            await asyncio.to_thread(remove, files.folder)
-            error = JobError(
-                code="SERVER_RESTARTED",
-                message="The server was restarted while the export was running",
-                hint="Start the export again",
-                retryable=True,
-            )
-            await self._end_failed(Journal(self._log, record), JobFailedError(error, record.stage))
+            journal = Journal(self._log, record)
+            try:
+                job = _Job(journal, self._folder_of(record), parse_options(record.options), self._files(record.id))
+            except (ProjectError, OptionsError) as error:
+                await asyncio.to_thread(remove, self._files(record.id).folder)
+                await self._end_failed(journal, failure_of(error))
+                continue
+            self._jobs[record.id] = job
+            if record.cancellation is not None:
+                job.settled = job.cancelling = True
+                self._keep(asyncio.create_task(self._cancel(job, record.cancellation)))
+        self._begin_next()
         self._keep(asyncio.create_task(self._sweep()))
 
     async def close(self) -> None:
-        """Stop all work. Unfinished jobs stay unfinished in the log."""
+        """Stop all work. Jobs without an end are parked."""
         self._closed = True
         tasks = [*self._tasks, *(job.task for job in self._jobs.values() if job.task is not None)]
         for task in tasks:
@@ -118,7 +130,7 @@ class Engine:
         if key and (known := await self._log.keyed(key)) is not None:
             return known
         await asyncio.to_thread(check_selection, str(request.project.folder), request.options.selected)
-        unfinished = sum(job.request.user == request.user for job in self._jobs.values())
+        unfinished = sum(job.user == request.user for job in self._jobs.values())
         if unfinished + self._arriving[request.user] >= self._settings.jobs_per_user:
             raise TooManyJobsError
         record = self._new_record(request)
@@ -129,7 +141,8 @@ class Engine:
         finally:
             self._arriving[request.user] -= 1
         if made.id == record.id:
-            self._jobs[record.id] = _Job(request, Journal(self._log, made), self._files(made.id))
+            journal = Journal(self._log, made)
+            self._jobs[record.id] = _Job(journal, request.project.folder, request.options, self._files(made.id))
             self._changed(made)
             self._begin_next()
         return made
@@ -145,7 +158,7 @@ class Engine:
 
     def running(self, user: str) -> Sequence[JobRecord]:
         """Return this user's unfinished jobs."""
-        return [job.journal.record for job in self._jobs.values() if job.request.user == user]
+        return [job.journal.record for job in self._jobs.values() if job.user == user]
 
     def is_running(self, job_id: str) -> bool:
         """Say whether the job is queued or worked on here."""
@@ -156,14 +169,21 @@ class Engine:
         running = sum(job.task is not None for job in self._jobs.values())
         return {"running": running, "waiting": len(self._jobs) - running}
 
-    def cancel(self, record: JobRecord, *, by: str, reason: str | None) -> bool:
-        """Begin to cancel a job and return at once; False if it has ended or is ending. `export:cancelled` follows."""
+    async def cancel(self, record: JobRecord, *, by: str, reason: str | None) -> bool:
+        """Begin to cancel a job, which a restart does not undo; False if it has ended or is ending.
+
+        `export:cancelled` follows.
+        """
         job = self._jobs.get(record.id)
-        if job is None or job.settled or self._closed:
+        if job is None or self._closed:
             return False
-        job.settled = job.cancelling = True
-        self._keep(asyncio.create_task(self._cancel(job, by, reason)))
-        return True
+        if not job.settled:
+            job.settled = job.cancelling = True
+            self._keep(asyncio.create_task(self._cancel(job, Cancellation(by=by, reason=reason))))
+            with contextlib.suppress(LogError):
+                # Shielded by the journal; where it cannot be noted, the job is cancelled all the same.
+                await job.journal.note(cancellation=Cancellation(by=by, reason=reason))
+        return job.cancelling
 
     def archive_of(self, record: JobRecord) -> Path:
         """Say where the job's archive lies, if there is one."""
@@ -183,6 +203,16 @@ class Engine:
             created=self._settings.clocks.now(),
         )
 
+    def _folder_of(self, record: JobRecord) -> Path:
+        project = self._projects.get(record.project)
+        if project is None:
+            raise ProjectError(
+                "PROJECT_NOT_SERVED",
+                "the project is no longer served, so the export cannot go on",
+                "serve its folder again, then start the export again",
+            )
+        return project.folder
+
     def _files(self, job_id: str) -> JobFiles:
         return JobFiles(folder=self._settings.state / "jobs" / job_id)
 
@@ -197,138 +227,68 @@ class Engine:
     def _begin_next(self) -> None:
         """Begin waiting jobs while there is room, first those of the user who has the fewest running."""
         while not self._closed:
-            running = Counter(job.request.user for job in self._jobs.values() if job.task is not None)
+            running = Counter(job.user for job in self._jobs.values() if job.task is not None)
             waiting = [job for job in self._jobs.values() if job.task is None and not job.settled]
             if not waiting or running.total() >= self._settings.jobs_at_once:
                 return
-            job = min(waiting, key=lambda job: running[job.request.user])
+            job = min(waiting, key=lambda job: running[job.user])
             job.task = asyncio.create_task(self._run(job))
+            self._keep(job.task)
 
     async def _run(self, job: _Job) -> None:
+        try:
+            # Not on a thread: one that goes on behind a cancellation would make the folder again.
+            job.files = job.files.take()
+        except OSError as error:
+            await self._fail(job, failure_of(error))
+            return
         pipeline = Pipeline(
             settings=self._settings,
             pool=self._pool,
             journal=job.journal,
             files=job.files,
-            folder=job.request.project.folder,
-            options=job.request.options,
-            growth=self.growths.of(job.journal.record.id),
+            folder=job.folder,
+            options=job.options,
+            growths=self.growths,
         )
+        failure = None
         try:
-            # Not on a thread: one that goes on behind a cancellation would make the folder again.
-            prepare(job.files)
             made = await pipeline.run()
-            # A cancellation that came first has this task cancelled, so here the job is not settled.
-            job.settled = True
-            await self._complete(job, made)
-        except Exception as error:  # noqa: BLE001 - whatever happened, the job must have an end
-            # Unless a cancellation has begun meanwhile: then the end is its own.
             if not job.cancelling:
                 job.settled = True
-                await self._fail(job, pipeline, failure_of(error))
+                await tell_made(job.journal, made, self._settings)
+                self._ended(job)
+        except Exception as error:  # noqa: BLE001 - whatever happened, the job must have an end
+            failure = failure_of(error)
         finally:
             shut(job.files.gate)
-            await pipeline.close()
+            await pipeline.close(unwanted=job.cancelling or failure is not None)
+        # A cancellation that has begun meanwhile has the end as its own; a server that ends parks the job.
+        if failure is not None and not job.cancelling and not self._closed:
+            await self._fail(job, failure)
+        elif failure is None and not job.cancelling:
+            await asyncio.to_thread(job.files.settle)
 
-    async def _complete(self, job: _Job, made: Made) -> None:
-        await asyncio.to_thread(tidy, job.files)
-        journal = job.journal
-        expires = self._settings.clocks.now() + self._settings.retention
-        name = _UNSAFE.sub("_", journal.record.project_name).strip(" .") or "export"
-        archive = ArchiveFacts(
-            file_name=f"{name}.zip", size=made.sealed.size, sha256=made.sealed.sha256, expires=expires
-        )
-        message = "Archive ready, downloading can begin"
-        await journal.tell(
-            EventName.PHASE_CHANGED,
-            {
-                "fromPhase": "processing",
-                "toPhase": "downloading",
-                "message": message,
-                "template": "export.phase.downloading",
-                "data": {},
-                "progress": 100,
-            },
-            phase="downloading",
-            progress=100,
-            message=message,
-            eta=None,
-        )
-        await journal.tell(EventName.DOWNLOAD_READY, {**archive.to_wire(), "expiresAt": timestamp(expires)})
-        await journal.tell(
-            EventName.COMPLETED,
-            {
-                "warnings": made.warnings,
-                "processingTime": made.seconds,
-                "stages": made.stages,
-                "message": "Export completed",
-                "template": "export.status.completed",
-                "data": {},
-            },
-            status=Status.COMPLETED,
-            message="Export completed",
-            archive=archive,
-            warnings=made.warnings,
-            completed=self._settings.clocks.now(),
-        )
-        self._ended(job)
-
-    async def _fail(self, job: _Job, pipeline: Pipeline, failure: JobFailedError) -> None:
-        shut(job.files.gate)
-        await pipeline.close()
+    async def _fail(self, job: _Job, failure: JobFailedError) -> None:
+        job.settled = True
         await asyncio.to_thread(remove, job.files.folder)
         await self._end_failed(job.journal, failure)
         self._ended(job)
 
-    async def _cancel(self, job: _Job, by: str, reason: str | None) -> None:
+    async def _cancel(self, job: _Job, asked: Cancellation) -> None:
         shut(job.files.gate)
         if job.task is not None:
             # Its own `finally` waits until no worker and no thread of it writes any more.
             job.task.cancel()
             await asyncio.wait([job.task])
         clean = await asyncio.to_thread(remove, job.files.folder)
-        message = f"Export cancelled by {by}"
         with contextlib.suppress(JobEndedError):
-            await job.journal.tell(
-                EventName.CANCELLED,
-                {
-                    "cancelledBy": by,
-                    "reason": reason,
-                    "progress": job.journal.record.progress,
-                    "message": message,
-                    "template": "export.status.cancelled",
-                    "data": {},
-                    "cleanupCompleted": clean,
-                },
-                status=Status.CANCELLED,
-                message=message,
-                eta=None,
-                completed=self._settings.clocks.now(),
-            )
+            await tell_cancelled(job.journal, asked, self._settings, clean=clean)
         self._ended(job)
 
     async def _end_failed(self, journal: Journal, failure: JobFailedError) -> None:
-        error = failure.error
         try:
-            await journal.tell(
-                EventName.FAILED,
-                {
-                    "error": error.message,
-                    "code": error.code,
-                    "hint": error.hint,
-                    "stage": failure.stage,
-                    "item": failure.item,
-                    "retryable": error.retryable,
-                    "message": f"Export failed: {error.message}",
-                    "template": "export.status.failed",
-                    "data": {"error": error.message},
-                },
-                status=Status.FAILED,
-                message=error.message,
-                error=error,
-                eta=None,
-                completed=self._settings.clocks.now(),
-            )
+            await tell_failed(journal, failure, self._settings)
         except LogError:
             logger.exception("The end of job %s could not be logged", journal.record.id)
 

@@ -41,7 +41,8 @@ def failure_of(error: Exception, stage: str | None = None, item: str | None = No
         case JobFailedError():
             return error
         case ProjectError():
-            known = JobError(code=error.code, message=error.message, hint=error.hint or None)
+            again = error.code in {"PROJECT_CHANGED", "PROJECT_NOT_SERVED", "SERVER_RESTARTED"}
+            known = JobError(code=error.code, message=error.message, hint=error.hint or None, retryable=again)
         case LogFullError():
             known = _disk_full()
         case OSError() if error.errno in _NO_ROOM:

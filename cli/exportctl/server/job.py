@@ -85,10 +85,19 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """That a job is to be cancelled: noted before the caller is answered, so that a restart cancels it too."""
+
+    by: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """All that is known of a job. `created` and `completed` are Unix seconds; `progress` is 0 to 100.
 
     `log` names this job's log, in which `last_seq` counts; `making` names the one making of its archive (the ETag).
+    `archive` is there from `export:download-ready` on.
     """
 
     id: str
@@ -112,6 +121,7 @@ class JobRecord:
     archive: ArchiveFacts | None = None
     error: JobError | None = None
     completed: float | None = None
+    cancellation: Cancellation | None = None
 
 
 def timestamp(seconds: float) -> str:

@@ -63,6 +63,9 @@ class EventLog(Protocol):
         The envelope (`jobId`, `projectId`, `seq`, `timestamp`, `correlationId`) is added here. Raises JobEndedError.
         """
 
+    async def amend(self, record: JobRecord) -> None:
+        """Store a change of an unfinished job's record that no event tells of; raises JobEndedError."""
+
     async def job(self, job_id: str) -> JobRecord | None:
         """Return the job as its last event left it."""
 

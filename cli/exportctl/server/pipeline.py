@@ -1,43 +1,49 @@
-"""One job from its folder to its sealed archive.
+"""One job from its folder to its sealed archive, begun or taken up again.
 
 The plan first, then every step the export asks for, side by side on the pool; what a step made is appended to the
 archive as it comes, then the README, then the central directory. At most `window` steps are out at once, so memory is
 flat whatever the number of images. A fault of one image is a warning; what ends the job is a `JobFailedError`, in the
 user's words and without a path of this machine.
+
+A job that an earlier server began keeps its plan and the steps its ledger bears out; the others are run. `started` is
+told once, and progress goes on from what was told.
 """
 
 import asyncio
-import functools
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from exportctl.server.archive import ArchiveThread, ArchiveWriter, Sealed
+from exportctl.server.archive import Sealed
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.tasks import (
-    Entry,
     Outcome,
     Plan,
+    ProjectError,
     Step,
     image_task,
     plan_export,
     readme_task,
+    reopen_plan,
     stage_totals,
     steps,
 )
 from exportctl.server.failures import failure_of, told_to_users
 from exportctl.server.files import JobFiles
-from exportctl.server.growth import Growth
+from exportctl.server.growth import Growths
 from exportctl.server.job import EventName, Status
 from exportctl.server.journal import Journal
+from exportctl.server.making import Making
 from exportctl.server.pool import Pool, WorkerDiedError
 from exportctl.server.progress import Reporter, Tally
 from exportctl.server.settings import Settings
 
 T = TypeVar("T")
+
+_READING = 0
+"""The number of the reading in the ledger; the steps count from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,36 +56,90 @@ class Made:
     stages: dict[str, float]
 
 
-@dataclass(slots=True, kw_only=True)
 class Pipeline:
-    """Run one job once. After `run` ended, however, `close`; then nothing of it writes any more."""
+    """Run one job once. After `run` ended, however, `close`; then nothing of it writes any more.
 
-    settings: Settings
-    pool: Pool
-    journal: Journal
-    files: JobFiles
-    folder: Path
-    options: ExportOptions
-    growth: Growth
-    _thread: ArchiveThread = field(default_factory=ArchiveThread)
-    _archive: ArchiveWriter | None = None
-    _warnings: list[str] = field(default_factory=list)
-    _seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    Closing ends a long entry half-written where the archive is `unwanted`.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        pool: Pool,
+        journal: Journal,
+        files: JobFiles,
+        folder: Path,
+        options: ExportOptions,
+        growths: Growths,
+    ) -> None:
+        self._settings = settings
+        self._shared = pool
+        self._journal = journal
+        self._files = files
+        self._folder = folder
+        self._options = options
+        self._growths = growths
+        self._clock = settings.clocks.monotonic
+        self._began = self._clock()
+        self._making = Making(files, made=journal.record.created, work=lambda: self._clock() - self._began)
 
     async def run(self) -> Made:
         """Make the archive; raises JobFailedError."""
-        began = self.settings.clocks.monotonic()
-        record = self.journal.record
+        taken_up = self._journal.record.status is Status.PROCESSING
         with told_to_users():
-            plan = await self._pool(plan_export, str(self.folder), str(self.files.plan), self.options)
-        self._warn(plan.warnings)
-        await self.journal.tell(
+            sealed = await self._making.sealed() if taken_up else None
+            if sealed is None and self._journal.record.phase != "processing":
+                raise ProjectError("SERVER_RESTARTED", "the server was restarted, and the archive it had made is lost")
+            if sealed is None:
+                sealed = await self._make(taken_up=taken_up)
+            elif self._journal.record.phase == "processing":
+                await self._tell_all_done(self._making.past.totals)
+        return Made(
+            sealed=sealed,
+            warnings=tuple(self._making.warnings),
+            seconds=round(self._making.elapsed, 3),
+            stages={stage: round(seconds, 3) for stage, seconds in self._making.seconds.items()},
+        )
+
+    async def close(self, *, unwanted: bool) -> None:
+        """Take back what is still to be done, and wait until nothing runs or writes any more."""
+        if unwanted:
+            self._making.stop()
+        await self._shared.cancel(self._journal.record.id)
+        await self._making.close()
+        growth = self._growths.find(self._journal.record.id)
+        if growth is not None:
+            growth.cut()
+
+    async def _make(self, *, taken_up: bool) -> Sealed:
+        place = (str(self._folder), str(self._files.plan), self._options)
+        plan = await self._pool(reopen_plan, *place) if taken_up else None
+        if plan is None:
+            self._files.forget()
+            plan = await self._pool(plan_export, *place)
+        if not taken_up:
+            await self._tell_started(plan.count)
+        await self._making.open(self._rename)
+        # Not before it is known how much is there: until then whoever reads along is asked to wait.
+        self._making.show(self._growths.of(self._journal.record.id))
+        if _READING not in self._making.past.steps:
+            await self._take(_READING, Outcome(warnings=plan.warnings), "compression")
+        return await self._work(plan)
+
+    async def _rename(self) -> None:
+        """Have clients know the archive by another name: it will have other bytes."""
+        await self._journal.note(making=self._settings.new_id())
+
+    async def _tell_started(self, total: int) -> None:
+        record = self._journal.record
+        await self._journal.tell(
             EventName.STARTED,
             {
                 "projectName": record.project_name,
                 "options": record.options,
                 "phase": "processing",
-                "total": plan.count,
+                "total": total,
                 "cancellable": True,
                 "message": "Export started",
                 "template": "export.status.started",
@@ -88,119 +148,108 @@ class Pipeline:
             status=Status.PROCESSING,
             message="Export started",
         )
-        with told_to_users():
-            archive = await self._thread.run(self._open_archive)
-            sealed = await self._work(plan, archive)
-        return Made(
-            sealed=sealed,
-            warnings=tuple(self._warnings),
-            seconds=round(self.settings.clocks.monotonic() - began, 3),
-            stages={stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
+
+    def _reporter(self, totals: Mapping[str, int]) -> Reporter:
+        return Reporter(
+            self._journal,
+            Tally(totals, self._clock() - self._making.elapsed, self._journal.record.progress),
+            interval=self._settings.coalesce,
+            clock=self._clock,
+            written=lambda: self._making.size,
         )
 
-    async def close(self) -> None:
-        """Take back what is still to be done, and wait until nothing runs or writes any more."""
-        if self._archive is not None:
-            self._archive.stop()
-        await self.pool.cancel(self.journal.record.id)
-        await self._thread.close()
-        if self._archive is not None:
-            self._archive.abandon()
-        self.growth.cut()
+    async def _tell_all_done(self, totals: Mapping[str, int]) -> None:
+        """Tell the last state of every stage: the server died before, or while, it was told."""
+        reporter = self._reporter(totals)
+        for stage, total in totals.items():
+            reporter.advance(stage, total, "")
+        reporter.close()
+        await reporter.tell()
 
-    def _open_archive(self) -> ArchiveWriter:
-        # Kept here, on the thread: whoever waits for it may be cancelled, and `close` must find it all the same.
-        self._archive = ArchiveWriter(
-            self.files.archive,
-            self.files.parts,
-            self.journal.record.created,
-            on_growth=functools.partial(self.growth.grown, self.files.archive),
-        )
-        return self._archive
-
-    async def _work(self, plan: Plan, archive: ArchiveWriter) -> Sealed:
+    async def _work(self, plan: Plan) -> Sealed:
         # The README and the central directory are the compression's two steps: the rest was packed as it came.
-        totals = {**stage_totals(plan, self.options), "compression": 2}
-        reporter = Reporter(
-            self.journal,
-            Tally(totals, self.settings.clocks.monotonic()),
-            interval=self.settings.coalesce,
-            clock=self.settings.clocks.monotonic,
-            written=lambda: archive.size,
-        )
+        totals = {**stage_totals(plan, self._options), "compression": 2}
+        reporter = self._reporter(totals)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(reporter.tell())
-                await self._steps(plan, archive, reporter)
-                sealed = await self._finish(plan, archive, reporter)
+                count = await self._steps(plan, reporter)
+                sealed = await self._finish(plan, count, reporter, totals)
                 reporter.close()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return sealed
 
-    async def _steps(self, plan: Plan, archive: ArchiveWriter, reporter: Reporter) -> None:
-        """Have all steps done, `window` of them out at once; raises the first failure alone."""
-        window = asyncio.Semaphore(self.pool.slots + self.pool.workers)
+    async def _steps(self, plan: Plan, reporter: Reporter) -> int:
+        """Have all steps done, `window` of them out at once; returns their number; raises the first failure alone."""
+        window = asyncio.Semaphore(self._shared.slots + self._shared.workers)
         groups: dict[str, set[asyncio.Task[None]]] = defaultdict(set)
+        number = 0
 
-        async def held(step: Step, before: list[asyncio.Task[None]]) -> None:
+        async def held(number: int, step: Step, before: list[asyncio.Task[None]]) -> None:
             if before:
                 await asyncio.wait(before)
             async with window:
-                await self._step(step, archive, reporter)
+                await self._step(number, step, reporter)
 
-        async def begun(step: Step) -> None:
+        async def begun(number: int, step: Step) -> None:
             try:
-                await self._step(step, archive, reporter)
+                await self._step(number, step, reporter)
             finally:
                 window.release()
 
         try:
             async with asyncio.TaskGroup() as group:
-                for step in steps(plan, self.options, str(self.files.parts)):
+                for step in steps(plan, self._options, str(self._files.parts)):
+                    number += 1
+                    if self._is_done(number, step):
+                        for stage in step.stages:
+                            reporter.advance(stage, step.images, "")
+                        continue
                     if step.after is not None:
                         # All steps it waits for came before it (`Step.after`), so their tasks are known.
-                        task = group.create_task(held(step, list(groups[step.after])))
+                        task = group.create_task(held(number, step, list(groups[step.after])))
                     else:
                         await window.acquire()
-                        task = group.create_task(begun(step))
+                        task = group.create_task(begun(number, step))
                     groups[step.group].add(task)
                     task.add_done_callback(groups[step.group].discard)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
+        return number
 
-    async def _step(self, step: Step, archive: ArchiveWriter, reporter: Reporter) -> None:
+    def _is_done(self, number: int, step: Step) -> bool:
+        """Say whether an earlier server did this step, and what it left for others is there."""
+        return number in self._making.past.steps and (step.leaves is None or Path(step.leaves).exists())
+
+    async def _step(self, number: int, step: Step, reporter: Reporter) -> None:
         stage = step.stages[-1]
-        item = ""
         try:
             outcome = await self._pool(step.call, *step.args)
         except WorkerDiedError as death:
             if step.call is not image_task:
                 raise failure_of(death, stage) from death
             item = await self._name_of(*step.args[:2])
-            self._warn([f"{item}: its worker process died twice; perhaps the image is too large for the memory here"])
+            warning = f"{item}: its worker process died twice; perhaps the image is too large for the memory here"
+            outcome = Outcome(item=item, warnings=(warning,))
         except Exception as error:
             raise failure_of(error, stage) from error
-        else:
-            item = outcome.item
-            await self._take(outcome, archive, stage)
+        await self._take(number, outcome, stage)
         for name in step.stages:
-            reporter.advance(name, step.images, item)
+            reporter.advance(name, step.images, outcome.item)
 
-    async def _finish(self, plan: Plan, archive: ArchiveWriter, reporter: Reporter) -> Sealed:
-        if self.options.documentation:
-            name = self.journal.record.project_name
+    async def _finish(self, plan: Plan, count: int, reporter: Reporter, totals: Mapping[str, int]) -> Sealed:
+        """Write the README, as the step behind the last one, and seal the archive."""
+        number = count + 1
+        if self._options.documentation and number not in self._making.past.steps:
+            name = self._journal.record.project_name
+            warnings = tuple(self._making.warnings)
             with told_to_users("compression"):
-                readme = await self._pool(
-                    readme_task, plan, self.options, name, tuple(self._warnings), str(self.files.parts)
-                )
-            await self._take(readme, archive, "compression")
+                readme = await self._pool(readme_task, plan, self._options, name, warnings, str(self._files.parts))
+            await self._take(number, readme, "compression")
         reporter.advance("compression", 1, "README.md")
-        begin = time.perf_counter()
         with told_to_users("compression"):
-            sealed = await self._thread.run(archive.seal)
-        self.growth.grown(self.files.archive, sealed.size, is_durable=True)
-        self._seconds["compression"] += time.perf_counter() - begin
+            sealed = await self._making.seal(number + 1, totals)
         reporter.advance("compression", 1, "archive")
         return sealed
 
@@ -211,28 +260,17 @@ class Pipeline:
             return f"image {index}"
 
     async def _pool(self, work: Callable[..., T], *args: object) -> T:
-        return await self.pool.run(self.journal.record.id, self.files.gate, work, *args)
+        return await self._shared.run(self._journal.record.id, self._files.gate, work, *args)
 
-    async def _take(self, outcome: Outcome, archive: ArchiveWriter, stage: str) -> None:
+    async def _take(self, number: int, outcome: Outcome, stage: str) -> None:
         """Put what a task made into the archive."""
-        self._warn(outcome.warnings)
-        for name, seconds in outcome.seconds.items():
-            self._seconds[name] += seconds
-
-        def append() -> tuple[list[str], float]:
-            begin = time.perf_counter()
-            gone = [warning for entry in outcome.entries if (warning := _append(archive, entry))]
-            return gone, time.perf_counter() - begin
-
         with told_to_users(stage, outcome.item):
-            gone, seconds = await self._thread.run(append)
-        self._seconds["compression"] += seconds
-        self._warn(gone)
+            await self._making.take(number, replace(outcome, warnings=self._shown(outcome.warnings)))
 
-    def _warn(self, warnings: Iterable[str]) -> None:
+    def _shown(self, warnings: Iterable[str]) -> tuple[str, ...]:
         # A path of this machine is nobody's business.
-        here = f"{self.folder}/"
-        self._warnings += [warning.replace(here, "") for warning in warnings]
+        here = f"{self._folder}/"
+        return tuple(warning.replace(here, "") for warning in warnings)
 
 
 def _title_of(plan: Plan, index: int) -> str:
@@ -240,20 +278,3 @@ def _title_of(plan: Plan, index: int) -> str:
     from exportctl.server.export.planfile import read_image  # noqa: PLC0415 - image libraries belong to the worker
 
     return read_image(plan.file, index).title
-
-
-def _append(archive: ArchiveWriter, entry: Entry) -> str | None:
-    """Append one entry; returns a warning if its source is gone."""
-    if entry.data is not None:
-        archive.append(entry.name, entry.data, deflate=entry.deflate)
-        return None
-    path = Path(entry.file or "")
-    try:
-        archive.append_file(entry.name, path, deflate=entry.deflate)
-    except (FileNotFoundError, PermissionError):
-        if entry.owned:
-            raise
-        return f"{entry.name}: the file is gone or cannot be read any more"
-    if entry.owned:
-        path.unlink()
-    return None

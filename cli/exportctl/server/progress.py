@@ -60,12 +60,15 @@ class StageState:
 
 @dataclass(slots=True)
 class Tally:
-    """Count what is done. `totals`: images by stage, of the stages of this job; `began`: monotonic seconds."""
+    """Count what is done. `totals`: images by stage, of the stages of this job; `began`: monotonic seconds.
+
+    `highest`: the progress that clients know of already, in a job that is taken up.
+    """
 
     totals: Mapping[str, int]
     began: float
+    highest: float = 0
     _counts: dict[str, int] = field(default_factory=dict)
-    _highest: float = 0
 
     def advance(self, stage: str, images: int, item: str) -> StageState:
         """Count images of a stage as done."""
@@ -77,8 +80,8 @@ class Tally:
         """Weigh the stages into 0 … 100."""
         weights = {stage: WEIGHTS[stage] for stage in self.totals}
         done = sum(weight * self._counts.get(stage, 0) / self.totals[stage] for stage, weight in weights.items())
-        self._highest = max(self._highest, round(100 * done / sum(weights.values()), 2))
-        return self._highest
+        self.highest = max(self.highest, round(100 * done / sum(weights.values()), 2))
+        return self.highest
 
     def eta(self, now: float) -> float | None:
         """Say how many seconds are left if it goes on like this; None until that can be known."""
@@ -110,7 +113,7 @@ class Reporter:
         self._news = asyncio.Event()
         self._latest: dict[str, StageState] = {}
         self._last: list[StageState] = []
-        self._told: float = 0
+        self._told = tally.highest
         self._closed = False
 
     def advance(self, stage: str, images: int, item: str) -> None:

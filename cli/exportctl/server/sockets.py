@@ -186,7 +186,7 @@ class Sockets:
 
     async def _cancel(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
         record = await self._job(reader, data)
-        begun = self.site.engine.cancel(record, by="user", reason=_text(data, "reason"))
+        begun = await self.site.engine.cancel(record, by="user", reason=_text(data, "reason"))
         return {"ok": True, "status": "cancelling" if begun else record.status}
 
     async def _history(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
@@ -202,7 +202,7 @@ class Sockets:
         """Answer as protocol 1 does, with an event; but here the job really ends."""
         operation = _text(data, "operationId") or ""
         record = await self._job(reader, {"jobId": operation})
-        self.site.engine.cancel(record, by="user", reason=None)
+        await self.site.engine.cancel(record, by="user", reason=None)
         await self._emit(reader, "operation:cancel-ack", {"success": True, "operationId": operation})
         return {"ok": True}
 

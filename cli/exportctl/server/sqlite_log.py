@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from exportctl.server.job import ENDS, ArchiveFacts, Event, JobError, JobRecord, Status, timestamp
+from exportctl.server.job import ENDS, ArchiveFacts, Cancellation, Event, JobError, JobRecord, Status, timestamp
 from exportctl.server.log import (
     IdempotencyKey,
     JobEndedError,
@@ -82,6 +82,10 @@ class SqliteLog:
 
         return await self._do(work)
 
+    async def amend(self, record: JobRecord) -> None:
+        """See EventLog."""
+        await self._do(lambda: self._amend(record))
+
     async def job(self, job_id: str) -> JobRecord | None:
         """See EventLog."""
         found = await self._records("WHERE id = ?", job_id)
@@ -100,7 +104,7 @@ class SqliteLog:
 
     async def expired(self, now: float) -> Sequence[JobRecord]:
         """See EventLog."""
-        return await self._records("WHERE expires <= ?", now)
+        return await self._records("WHERE expires <= ? AND status = ?", now, Status.COMPLETED)
 
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """See EventLog."""
@@ -225,6 +229,16 @@ class SqliteLog:
             self._db.execute(update, (record.status, expires, appended.last_seq, _dump(appended), record.id))
         return appended
 
+    def _amend(self, record: JobRecord) -> None:
+        with _transaction(self._db):
+            row = self._db.execute("SELECT last_seq, status FROM jobs WHERE id = ?", (record.id,)).fetchone()
+            if row is None:
+                raise UnknownJobError(record.id)
+            if Status(row[1]).ended:
+                raise JobEndedError(record.id)
+            stored = _dump(replace(record, last_seq=row[0]))
+            self._db.execute("UPDATE jobs SET record = ? WHERE id = ?", (stored, record.id))
+
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
@@ -248,7 +262,7 @@ def _dump(record: JobRecord) -> str:
 
 def _load(stored: str, options: str) -> JobRecord:
     facts = orjson.loads(stored)
-    archive, error = facts["archive"], facts["error"]
+    archive, error, cancellation = facts["archive"], facts["error"], facts.get("cancellation")
     return JobRecord(
         **{
             **facts,
@@ -257,5 +271,6 @@ def _load(stored: str, options: str) -> JobRecord:
             "warnings": tuple(facts["warnings"]),
             "archive": archive and ArchiveFacts(**archive),
             "error": error and JobError(**error),
+            "cancellation": cancellation and Cancellation(**cancellation),
         }
     )

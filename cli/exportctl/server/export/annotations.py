@@ -23,7 +23,7 @@ _YOLO_DECIMALS = 8
 
 def write_coco(plan_file: str, count: int, path: str) -> None:
     """Write the COCO file of the whole plan, holding one image at a time."""
-    file, aside = Path(path), Path(path + ".annotations")
+    file, aside = Path(path), Path(path + ".new.annotations")
     new = Path(path + ".new")
     # Images and annotations come together from the plan but lie apart in COCO: annotations wait in a file of their own.
     with new.open("wb") as target, aside.open("w+b") as waiting:

@@ -65,12 +65,20 @@ def save_png(picture: Picture, path: str) -> None:
     if not written:
         # OpenCV does not say why; Python, writing the same bytes, does.
         Path(aside).write_bytes(cv2.imencode(".png", picture, options)[1].data)
-    with Path(aside).open("rb") as file:
+    if not is_whole(aside):
         # Nor does it notice when the last block did not get through.
-        file.seek(-len(_PNG_END), os.SEEK_END)
-        if file.read() != _PNG_END:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), aside)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), aside)
     Path(aside).replace(path)
+
+
+def is_whole(path: str) -> bool:
+    """Return whether there is a PNG with its end."""
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            return file.read() == _PNG_END
+    except OSError:
+        return False
 
 
 def _fill(picture: Picture, parts: Sequence[Part], color: tuple[int, int, int], weight: float) -> None:

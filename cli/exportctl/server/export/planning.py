@@ -11,6 +11,7 @@ from exportctl.server.export.names import entry_names
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.planfile import PlannedImage, PlanWriter
 from exportctl.server.export.remarks import Remarks, printable, some_names
+from exportctl.server.export.reopening import digest_of, keep_facts
 from exportctl.server.export.repair import repaired
 from exportctl.server.export.selection import open_folder, selected_images
 from exportctl.server.export.shapes import Annotation
@@ -25,6 +26,8 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
     for path in listing.unreadable:
         remarks.say(f"{printable(path)} cannot be read and was left out")
     images = selected_images(listing.images, options.selected)
+    # Before anything is read: what changes from here on is noticed by a server that takes the export up.
+    digest = digest_of(folder, listing, images)
     sources = open_sources(folder, listing, remarks)
     originals, stems = entry_names(images)
     bare: list[str] = []
@@ -60,7 +63,9 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
             remarks.settle()
     if bare_count:
         remarks.say(f"no polygons in {bare_count} of {len(images)} images: {some_names(bare, bare_count)}")
-    return Plan(folder=folder, file=plan_file, count=len(images), polygons=writer.annotations, warnings=remarks.lines())
+    plan = Plan(folder=folder, file=plan_file, count=len(images), polygons=writer.annotations, warnings=remarks.lines())
+    keep_facts(plan, digest)
+    return plan
 
 
 def _remark(header: Header, title: str, remarks: Remarks, *, copied: bool) -> None:

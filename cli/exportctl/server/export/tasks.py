@@ -25,7 +25,8 @@ _TRAVELS = 1 << 18
 class ProjectError(Exception):
     """The folder cannot be exported at all.
 
-    `code` is PROJECT_NOT_FOUND, PROJECT_EMPTY, PROJECT_UNREADABLE or IMAGE_NOT_FOUND.
+    `code` is PROJECT_NOT_FOUND, PROJECT_EMPTY, PROJECT_UNREADABLE or IMAGE_NOT_FOUND; of an export that was interrupted
+    also PROJECT_CHANGED or SERVER_RESTARTED, which starting it again cures.
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -67,9 +68,8 @@ class Outcome:
 class Plan:
     """A project that was read: small whatever the number of images, since it travels with every task.
 
-    What is known of each image lies in the file `file`, with an index beside it, so a restarted server needs no
-    more than this. `polygons` counts annotations. `warnings` are those of reading; `steps` sends the tasks a plan
-    without them.
+    What is known of each image lies in the file `file`, with an index beside it. `polygons` counts annotations.
+    `warnings` are those of reading; `steps` sends the tasks a plan without them.
     """
 
     folder: str
@@ -84,7 +84,8 @@ class Step:
     """One task to submit: `call(*args)`, which returns an Outcome.
 
     When it is done, each of `stages` has advanced by `images` images. A step with `after` may begin only when every
-    step whose `group` is that name is done; all such steps come before it in the order of `steps`.
+    step whose `group` is that name is done; all such steps come before it in the order of `steps`. `leaves` is a file
+    that those behind it read.
     """
 
     group: str
@@ -93,6 +94,7 @@ class Step:
     call: Callable[..., Outcome]
     args: tuple[object, ...]
     after: str | None = None
+    leaves: str | None = None
 
 
 def plan_export(folder: str, plan_file: str, options: ExportOptions) -> Plan:
@@ -103,6 +105,16 @@ def plan_export(folder: str, plan_file: str, options: ExportOptions) -> Plan:
     from exportctl.server.export.planning import write_plan  # noqa: PLC0415 - numpy and shapely belong to the worker
 
     return write_plan(folder, plan_file, options)
+
+
+def reopen_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan | None:
+    """Return the plan that an earlier server made; None where other code made it, so that all is to be made anew.
+
+    Raises ProjectError where the project is another one by now, or the plan is lost.
+    """
+    from exportctl.server.export.reopening import reopened  # noqa: PLC0415 - as above
+
+    return reopened(folder, plan_file, options)
 
 
 def stage_totals(plan: Plan, options: ExportOptions) -> dict[str, int]:
@@ -153,7 +165,10 @@ def _slices(plan: Plan, options: ExportOptions, parts: str) -> Iterator[tuple[St
         made = []
         if options.metrics:
             args: tuple[object, ...] = (plan, start, stop, options, parts)
-            made.append(Step(group="rows", stages=("metrics",), images=stop - start, call=metrics_task, args=args))
+            rows = _part(parts, f"rows-{start}.jsonl")
+            made.append(
+                Step(group="rows", stages=("metrics",), images=stop - start, call=metrics_task, args=args, leaves=rows)
+            )
         for name in options.annotations:
             if name != "coco":
                 args = (plan, name, start, stop, options, parts)
@@ -195,15 +210,17 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
                 warnings.append(f"{image.title} cannot be read any more and is not in the export")
     if options.visualizations and not image.header.problem and not warnings:
         with _timed(seconds, "visualizations"):
+            path = _part(parts, f"overlay-{index}.png")
             try:
-                picture = pixels.decode(source, image.header)
+                # One drawn before the server, or this task, was interrupted will do.
+                if not overlay.is_whole(path):
+                    picture = pixels.decode(source, image.header)
+                    overlay.draw(picture, image.annotations, options.style)
+                    overlay.save_png(picture, path)
             except pixels.PixelsError as error:
                 copied = "; its bytes are exported as they are, without an overlay" if options.images else ""
                 warnings.append(f"{image.title} {error}{copied}")
             else:
-                overlay.draw(picture, image.annotations, options.style)
-                path = _part(parts, f"overlay-{index}.png")
-                overlay.save_png(picture, path)
                 entries.append(Entry(name=f"visualizations/{image.stem}.png", file=path, owned=True))
     return Outcome(entries=tuple(entries), warnings=tuple(warnings), item=image.title, seconds=seconds)
 

@@ -68,7 +68,7 @@ def routes(site: Site) -> list[Route]:
     async def cancel(request: Request) -> Response:
         record = await site.job(request)
         reason = _text((await object_of(request)).get("reason"), "reason")
-        begun = site.engine.cancel(record, by="user", reason=reason)
+        begun = await site.engine.cancel(record, by="user", reason=reason)
         message = "Export is being cancelled" if begun else "Export has ended already, or is about to"
         return answer({"success": True, "message": message, "status": "cancelling" if begun else record.status})
 
