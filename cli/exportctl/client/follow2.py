@@ -160,7 +160,8 @@ class LogDialogue:
             watch.events += 1
             self._has_news = True
             self.desk.reduce(watch, due, source)
-        self._fill(watch)
+        if watch.sequencer.is_behind:
+            self._fill(watch)
 
     def _fill(self, watch: Watch) -> None:
         """Ask the log for what lies in a gap, unless it is on its way already."""

@@ -25,7 +25,8 @@ class Sequencer:
         seq = event.seq
         if seq is None:
             return [event]
-        self.hear(seq)
+        if seq > self.heard:
+            self.heard = seq
         if seq == self.cursor + 1:
             self.cursor = seq
             return [event, *self._following()] if self._held else [event]

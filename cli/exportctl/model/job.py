@@ -61,15 +61,15 @@ class Job(Struct, frozen=True, kw_only=True):
 
 def reduce(job: Job, event: Event, source: Source) -> tuple[Job, tuple[Line, ...]]:
     """Return the job after `event`, and the lines to tell; the same object and no line where nothing changed."""
-    if event.job_id != job.job_id or isinstance(event, Heartbeat):
-        return job, ()
-    if isinstance(event, StatusSync):
-        # It informs: what it says of progress may lie ahead of the replay that follows it (WIRE.md, export:subscribe).
-        return (job, ()) if job.has_ended else (job, (_status_sync(job, event, source),))
-    if job.has_ended or (event.seq is not None and event.seq <= job.seq):
+    if event.job_id != job.job_id or job.end is not None or (event.seq is not None and event.seq <= job.seq):
         return job, ()
     if isinstance(event, Progress):
         return _progress(job, event, source)
+    if isinstance(event, Heartbeat):
+        return job, ()
+    if isinstance(event, StatusSync):
+        # It informs: what it says of progress may lie ahead of the replay that follows it (WIRE.md, export:subscribe).
+        return job, (_status_sync(job, event, source),)
     known = replace(
         job,
         seq=job.seq if event.seq is None else event.seq,
@@ -121,8 +121,9 @@ def _started(job: Job, event: Started, source: Source) -> tuple[Job, tuple[Line,
 def _progress(job: Job, event: Progress, source: Source) -> tuple[Job, tuple[Line, ...]]:
     # Nearly every event is one of these. Its job and its line are made in one piece each, without `replace` and
     # `_header`, which took more time than all else between socket and line (`tests/bench/follow.py`).
-    before = job.progress if event.phase == job.phase else None
-    progress = before if event.progress is None else max(event.progress, before or 0.0)
+    progress, before = event.progress, job.progress if event.phase == job.phase else None
+    if progress is None or (before is not None and before > progress):
+        progress = before
     project_id = event.project_id or job.project_id
     line = ExportProgress(
         job_id=job.job_id,

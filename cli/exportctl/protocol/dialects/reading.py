@@ -15,9 +15,10 @@ from exportctl.protocol.events import MOST
 Object = Mapping[str, object]
 
 _WHOLE: Final = 100.0
-_MOMENT: Final = re.compile(
+is_moment: Final = re.compile(
     r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
-)
+).fullmatch
+"""Whether a text is a time in RFC 3339, UTC, with milliseconds."""
 
 
 def text(source: Object, key: str) -> str | None:
@@ -46,11 +47,6 @@ def percent(source: Object, key: str) -> float | None:
     if value is None or 0.0 <= value <= _WHOLE:
         return value
     return 0.0 if value < 0.0 else _WHOLE
-
-
-def is_moment(value: str) -> bool:
-    """Return whether it is a time in RFC 3339, UTC, with milliseconds."""
-    return _MOMENT.fullmatch(value) is not None
 
 
 def moment(source: Object, key: str) -> str | None:
