@@ -573,6 +573,23 @@ class TestPresent:
         described = {"project_id": PROJECT, "job_id": JOB, "size": len(WHOLE), "sha256": DIGEST}
         assert await present_archive(target, Archive(**described | facts)) is None
 
+    @pytest.mark.parametrize(
+        "case",
+        [(WHOLE, 10, True), (WHOLE, -10, False), (WHOLE[:-1], 10, False), (b"x" * SIZE, 10, False)],
+        ids=["it is", "older than it", "shorter", "no archive"],
+    )
+    async def test_without_a_digest_size_time_and_crcs_tell_and_no_byte_is_fetched(self, bench, peer, target, case):
+        """Protocol 1: what was written after the server made its archive, is as large and right, is that archive."""
+        content, age, is_it = case
+        target.write_bytes(content)
+        os.utime(target, (1_800_000_000 + age,) * 2)
+        said = {"Content-Length": SIZE, "ETag": 'W/"x"', "Last-Modified": "Fri, 15 Jan 2027 08:00:00 GMT"}
+        peer.answers = [lambda asked: asked.say(200, said)]
+        described = Archive(project_id=PROJECT, job_id=JOB, size=None, sha256=None)
+        saved = await present_archive(target, described, bench.download().api)
+        assert [asked.method for asked in peer.asked] == ["HEAD"]
+        assert (saved is not None and saved.verified and saved.sha256 == DIGEST) == is_it
+
     async def test_no_file_a_folder_and_a_pipe_are_none(self, target):
         assert await present_archive(target, self.archive) is None
         target.mkdir()

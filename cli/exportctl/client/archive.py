@@ -5,11 +5,16 @@ import contextlib
 import errno
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from exportctl.client.api import Api
+from exportctl.client.asking import moment_of
 from exportctl.client.partial import Partial, cannot_write
-from exportctl.client.verify import BLOCK
+from exportctl.client.verify import BLOCK, check_archive
+from exportctl.client.wire import settled
+from exportctl.model.errors import ExportctlError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +42,13 @@ class Saved:
     resumed_from: int | None
 
 
-async def present_archive(path: Path, archive: Archive) -> Saved | None:
-    """Return the file at `path` as saved where it is this archive already; None where it is not, or none can tell."""
+async def present_archive(path: Path, archive: Archive, api: Api | None = None) -> Saved | None:
+    """Return the file at `path` as saved where it is this archive already; None where it is not, or none can tell.
+
+    `api` is asked where the server gave no digest (protocol 1).
+    """
     if archive.size is None or archive.sha256 is None:
-        return None
+        return None if api is None else await _present_without_digest(path, archive, api)
     try:
         digest = await asyncio.to_thread(_digest_of, path, archive.size)
     except OSError:
@@ -48,6 +56,25 @@ async def present_archive(path: Path, archive: Archive) -> Saved | None:
     if digest is None or digest != archive.sha256.lower():
         return None
     return Saved(path=path, bytes=archive.size, sha256=digest, verified=True, resumed_from=archive.size)
+
+
+async def _present_without_digest(path: Path, archive: Archive, api: Api) -> Saved | None:
+    """Take a file for the archive that has its size, was written after it was made, and whose own CRCs hold."""
+    if not await asyncio.to_thread(path.is_file):
+        return None
+    stop = threading.Event()
+    try:
+        told = await api.head_download(archive.project_id, archive.job_id)
+        made, size = moment_of(told.get("Last-Modified")), told.get("Content-Length", "")
+        if made is None or not size.isdecimal():
+            return None
+        looking = asyncio.to_thread(_digest_of_right, path, int(size), made.timestamp(), stop)
+        digest = await settled(looking, stop.set)
+    except (OSError, ExportctlError):
+        return None
+    if digest is None:
+        return None
+    return Saved(path=path, bytes=int(size), sha256=digest, verified=True, resumed_from=int(size))
 
 
 def check_space(target: Path, archive: Archive) -> None:
@@ -63,6 +90,15 @@ def check_space(target: Path, archive: Archive) -> None:
         raise cannot_write(target, error) from error
     if disk.f_bavail * disk.f_frsize < lacking:
         raise cannot_write(target, OSError(errno.ENOSPC, "no space"))
+
+
+def _digest_of_right(path: Path, size: int, made: float, stop: threading.Event) -> str | None:
+    """Return the SHA-256 of a right archive of that size, written after `made`; raise `Damaged` for a wrong one."""
+    here = path.stat()
+    if here.st_size != size or here.st_mtime < made:
+        return None
+    check_archive(path, stop)
+    return _digest_of(path, size)
 
 
 def _digest_of(path: Path, size: int) -> str | None:

@@ -30,11 +30,13 @@ class Destination:
     """What `-o` and `--extract` asked for. `template` None: standard output.
 
     `extract`: the folder that the entries go to, a template too; where it is also `template`, no archive is kept.
+    `is_literal`: both are paths, in which nothing is to be filled in.
     """
 
     template: str | None
     overwrite: bool = False
     extract: str | None = None
+    is_literal: bool = False
 
     @property
     def is_stdout(self) -> bool:
@@ -50,13 +52,13 @@ class Destination:
         """Return the absolute path for this job: of the archive, or of the folder where that alone is wanted."""
         if self.template is None:
             raise Usage("standard output has no path")
-        return _filled(self.template, project=project, job_id=job_id, today=today)
+        return self._filled(self.template, project=project, job_id=job_id, today=today)
 
     def folder(self, *, project: str, job_id: str, today: date) -> Path | None:
         """Return the absolute path of the folder to extract into, None where nothing is to be extracted."""
         if self.extract is None:
             return None
-        return _filled(self.extract, project=project, job_id=job_id, today=today)
+        return self._filled(self.extract, project=project, job_id=job_id, today=today)
 
     def check(self, *, project: str, today: date) -> None:
         """Raise `CannotWrite` for what is wrong whatever the job's id: no folder, no permission, a file in the way."""
@@ -85,6 +87,18 @@ class Destination:
             raise CannotWrite(f"{path} is no file", hint="-o - writes to standard output", code="NOT_A_FILE")
         if not self.overwrite and os.path.lexists(path):
             raise CannotWrite(f"{path} exists", hint="--overwrite replaces it, -o names another", code="EXISTS")
+
+    def _filled(self, template: str, *, project: str, job_id: str, today: date) -> Path:
+        if self.is_literal:
+            return Path(template)
+        values = {"project": safe_name(project), "job": job_id[:JOB_LETTERS], "date": today.isoformat()}
+        return Path.cwd() / _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+
+
+def place_at(path: Path, *, folder: Path | None, overwrite: bool) -> Destination:
+    """Return the destination of absolute paths that were known before; `folder` is where the entries go."""
+    extract = None if folder is None else str(folder)
+    return Destination(template=str(path), overwrite=overwrite, extract=extract, is_literal=True)
 
 
 def parse_output(text: str | None, *, overwrite: bool, extract: str | None = None) -> Destination:
@@ -121,11 +135,6 @@ def _check_placeholders(text: str, option: str) -> None:
         raise Usage(
             f"{option} {text!r}: unknown placeholder {{{unknown[0]}}}", hint="{project}, {job} and {date} are known"
         )
-
-
-def _filled(template: str, *, project: str, job_id: str, today: date) -> Path:
-    values = {"project": safe_name(project), "job": job_id[:JOB_LETTERS], "date": today.isoformat()}
-    return Path.cwd() / _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
 
 
 def check_folder(folder: Path) -> None:

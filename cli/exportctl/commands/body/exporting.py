@@ -142,7 +142,7 @@ async def fetch(
         async with _claimed(session, archive, places, claim) as was_waited_for:
             if folder is not None and not destination.is_folder and not was_waited_for:
                 destination.check_free(folder, is_folder=True)  # before a byte is fetched: its name may hold the job
-            saved = await present_archive(target, archive) if accepts_present or was_waited_for else None
+            saved = await present_archive(target, archive, api) if accepts_present or was_waited_for else None
             while saved is None:
                 destination.check(project=project.title or project.id, today=today())
                 destination.check_free(target)
@@ -153,7 +153,7 @@ async def fetch(
                 except CannotWrite as error:
                     if error.code != "LOCKED":
                         raise
-                    saved = await _made_by_another(session, target, archive)
+                    saved = await _made_by_another(session, target, archive, api)
             if folder is not None and not destination.is_folder and not (was_waited_for and folder.is_dir()):
                 await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
         session.say(str(target))
@@ -191,10 +191,10 @@ async def _wait_for_another(session: Session, target: Path, archive: Archive) ->
     await asyncio.sleep(LOCKED_SECONDS)
 
 
-async def _made_by_another(session: Session, target: Path, archive: Archive) -> Saved | None:
+async def _made_by_another(session: Session, target: Path, archive: Archive, api: Api) -> Saved | None:
     """Wait while another command fetches this very job to this place; return what it leaves, None for nothing."""
     await _wait_for_another(session, target, archive)
-    return await present_archive(target, archive)
+    return await present_archive(target, archive, api)
 
 
 def destination_path(destination: Destination, project: Project, job_id: str) -> Path:

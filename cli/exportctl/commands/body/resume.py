@@ -15,7 +15,7 @@ import orjson
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.archive import Archive
-from exportctl.client.destination import Destination, parse_output
+from exportctl.client.destination import Destination, parse_output, place_at
 from exportctl.client.follow import Follower
 from exportctl.client.http import parse_url
 from exportctl.client.starting import find_started
@@ -194,9 +194,7 @@ class Resuming:
         place, target = self.destination, None
         if place is None and known.output is not None:
             target = known.output
-            place = Destination(
-                template=str(known.output), extract=None if known.extract is None else str(known.extract)
-            )
+            place = place_at(target, folder=known.extract, overwrite=saving.overwrite)
         place = replace(place or parse_output(None, overwrite=False), overwrite=saving.overwrite)
         if target is None:
             target = exporting.destination_path(place, project, seen.id)
