@@ -8,8 +8,8 @@ import respx
 import stamina
 
 from exportctl.client.api import Api
-from exportctl.client.asking import ATTEMPTS, is_lost
-from exportctl.client.http import Server, open_client
+from exportctl.client.asking import AGAIN_SECONDS, ATTEMPTS, SILENCES, is_lost
+from exportctl.client.http import ANSWER_SECONDS, Server, open_client
 from exportctl.model.errors import Busy, NotAllowed, NotFound, Unreachable
 
 URL = "http://export.example.org"
@@ -76,6 +76,7 @@ class TestWaits:
             await api.status("p1", "j1")
         assert route.call_count == 1
         assert caught.value.retry_after == 3600
+        assert "60 minutes" in caught.value.hint
 
     @pytest.mark.parametrize("wait", ["", "soon", "-1", "1e3", "٣", "Tue, 99 Nov 2026 12:00:00 GMT"])
     async def test_a_wait_that_makes_no_sense_is_none(self, wire, api, wait):
@@ -107,6 +108,30 @@ class TestWaits:
         with pytest.raises(Busy):
             await api.start("p1", {}, name="n", key="k")
         assert route.call_count == 1
+
+
+class TestSilence:
+    async def test_a_server_that_says_nothing_is_asked_twice_and_left(self, wire, api):
+        route = wire.get(STATUS).mock(side_effect=httpx.ReadTimeout("silence"))
+        with pytest.raises(Unreachable, match="it took the request and did not answer"):
+            await api.status("p1", "j1")
+        assert route.call_count == SILENCES
+        assert {call.request.extensions["timeout"]["read"] for call in route.calls} == {AGAIN_SECONDS}
+        assert SILENCES * AGAIN_SECONDS <= 30
+
+    async def test_an_answer_between_two_silences_is_no_reason_to_go_on(self, wire, api):
+        silence = httpx.ConnectTimeout("silence")
+        route = wire.get(STATUS).mock(side_effect=[silence, httpx.Response(502), silence, found()])
+        with pytest.raises(Unreachable):
+            await api.status("p1", "j1")
+        assert route.call_count == 3
+
+    async def test_what_is_not_asked_again_is_waited_for_longer(self, wire, api):
+        api.protocol = 1
+        route = wire.post("/api/projects/p1/export").mock(side_effect=httpx.ReadTimeout("silence"))
+        with pytest.raises(Unreachable):
+            await api.start("p1", {}, name="n", key="k")
+        assert [call.request.extensions["timeout"]["read"] for call in route.calls] == [ANSWER_SECONDS]
 
 
 class TestRedirects:

@@ -13,13 +13,13 @@ import pytest
 import socketio
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from exportctl.client import calls as calls_module
 from exportctl.client import follow as follow_module
 from exportctl.client.api import Api
-from exportctl.client.desk import AT_ONCE
+from exportctl.client.desk import AT_ONCE, LONGEST_WAIT, PAGE_SECONDS
 from exportctl.client.follow import OUTAGE_SECONDS, Follower
 from exportctl.client.http import Server, open_client
 from exportctl.model.errors import NotAllowed, NotFound, Unreachable
@@ -460,6 +460,40 @@ async def test_a_server_that_fails_every_poll_is_given_up_after_the_longest_outa
             await end_of(watch)
     assert OUTAGE_SECONDS <= bench.now <= OUTAGE_SECONDS + 30
     assert len(peer.polls) > 5
+
+
+async def test_a_page_in_place_of_the_log_is_given_up_sooner_and_told_at_once(peer, bench):
+    peer.http_status = 0  # nothing of the log
+    peer.answer = lambda _body: HTMLResponse("<html>Welcome to the clinic's portal</html>")
+    async with following(peer, bench, transport="polling", poll_interval=4.0) as follower:
+        watch = follower.watch(PROJECT, JOB)
+        with pytest.raises(Unreachable, match="where JSON was due"):
+            await end_of(watch)
+    assert PAGE_SECONDS <= bench.now <= PAGE_SECONDS + 10
+    assert [(line.state, line.reason) for line in bench.lines[1:]] == [
+        ("reconnecting", f"{peer.url} answered text/html; charset=utf-8 where JSON was due")
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_whatever_wait_a_server_asks_for_the_next_poll_is_no_hour_away(peer, bench, status):
+    def answer(_body):
+        return JSONResponse({"error": "not now"}, status, headers={"Retry-After": "86400"})
+
+    async with following(peer, bench, transport="polling") as follower:
+        usual, peer.answer, peer.http_status = peer.answer, answer, status
+        watch = follower.watch(PROJECT, JOB)
+        await until(lambda: bench.slept)
+        peer.answer, peer.http_status = usual, 200
+        await peer.grow(*WHOLE)
+        await end_of(watch)
+    assert bench.slept[0] == LONGEST_WAIT
+    assert [line.state for line in bench.lines if line.event == "connection:changed"] == [
+        "polling",
+        "reconnecting",
+        "polling",
+    ]
+    assert bench.lines[1].retry_in == LONGEST_WAIT
 
 
 async def test_an_outage_that_ends_in_time_is_only_a_wait(peer, bench):

@@ -46,10 +46,6 @@ class PageForTheStart(PageFor):
     where = "/export"
 
 
-class PageForTheLog(PageFor):
-    where = "/events"
-
-
 class PageForTheArchive(PageFor):
     where = "/download"
 
@@ -164,6 +160,32 @@ def test_pages_of_projects_without_end_come_to_one(command):
     with PagesOfProjectsForEver() as peer:
         ended = run(command, peer, "--timeout", "20")
     assert ended.status == 5
+
+
+def test_a_page_in_place_of_the_archive_is_told_as_that(command):
+    with PageForTheArchive() as peer:
+        ended = run(command, peer)
+    assert ended.status == 7, ended.lines
+    assert "a web page where the archive was due" in ended.stderr
+    assert not list(command.folder.glob("*.zip"))
+
+
+class AnswersForEver(Peer):
+    async def taken(self, reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nExport-Protocol: 2\r\n\r\n[")
+        while True:
+            writer.write(b'"and more",' * 100_000)
+            await writer.drain()
+
+
+def test_an_answer_without_end_is_told_as_that_and_not_asked_for_again(command):
+    with AnswersForEver() as peer:
+        ended = run(command, peer)
+    check_unreachable(ended, command)
+    assert ended.result["error"]["code"] == "TOO_LONG"
+    assert "answers without end" in ended.stderr
+    assert [line["event"] for line in ended.lines] == ["hello", "result"]
 
 
 @pytest.mark.parametrize("transport", ["auto", "polling"])

@@ -92,7 +92,7 @@ def _refusal(response: httpx.Response, body: object, url: str, *, secret: str) -
     if status in {404, 405}:
         return NotAllowed(f"{url} knows no sign-in by email and password", hint=_OTHERWISE, code="NO_SIGN_IN")
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        when = "later" if error.retry_after is None else f"in {_wait_words(error.retry_after)}"
+        when = "later" if error.retry_after is None else f"in {failures.wait_words(error.retry_after)}"
         return NotAllowed(
             f"too many attempts to sign in on {url}: it takes none for now, not even with the right password",
             hint=f"try again {when}",
@@ -149,7 +149,3 @@ def _check_session(http: httpx.AsyncClient, url: str, *, is_json: bool) -> None:
             hint=f"--server {url.replace('http://', 'https://', 1)}, or a token: --token-file FILE",
             code="SECURE_COOKIES",
         )
-
-
-def _wait_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"  # noqa: PLR2004 - as people say it

@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeAlias
 
+from exportctl.client import failures
 from exportctl.client.api import Api
 from exportctl.client.socket import Socket
 from exportctl.client.watch import Watch
+from exportctl.model.errors import ExportctlError
 from exportctl.model.job import reduce
 from exportctl.model.lines import ConnectionChanged, ConnectionState, Line, Source
 from exportctl.protocol.events import Event
@@ -16,6 +18,10 @@ from exportctl.protocol.happenings import AckReceived
 
 OUTAGE_SECONDS: Final = 120.0
 """How long, in a row, a server may fail to answer polls, or the only transport, before a job is given up."""
+PAGE_SECONDS: Final = 20.0
+"""The same where what answers is a page: no export server, and seldom one that is soon to be one again."""
+LONGEST_WAIT: Final = 60.0
+"""Between polls, whatever the server asks for; a job may end meanwhile."""
 AT_ONCE: Final = 8
 """Requests for many jobs that are under way at the same time."""
 _POLLS_A_SECOND: Final = 20
@@ -38,6 +44,7 @@ class Desk:
     poll_interval: float
     polls: int = 0
     socket: Socket | None = None
+    is_unanswered: bool = field(init=False, default=False)
     watches: dict[str, Watch] = field(init=False, default_factory=dict)
     gate: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     tasks: asyncio.TaskGroup = field(init=False, default_factory=asyncio.TaskGroup)
@@ -57,6 +64,27 @@ class Desk:
             self.tell(line)
         if watch.job.has_ended and not watch.ended.done():
             watch.ended.set_result(watch.job)
+
+    def unanswered(self, error: ExportctlError, since: float, wait: float) -> bool:
+        """Note that a poll failed and is made again after `wait`; False where it has failed for too long.
+
+        `since` is when its polls began to fail. Told once, until one is answered again.
+        """
+        patience = PAGE_SECONDS if error.code == failures.NOT_JSON else OUTAGE_SECONDS
+        if self.monotonic() - since > patience:
+            return False
+        if self.socket is None and not self.is_unanswered:
+            self.is_unanswered = True
+            self.changed("reconnecting", error.message, retry_in=round(wait, 1))
+        return True
+
+    def answered(self) -> None:
+        """Note that a poll was answered."""
+        self.polls += 1
+        if self.is_unanswered:
+            self.is_unanswered = False
+            if self.socket is None:
+                self.changed("polling", "the server answers again")
 
     def pause_of(self, jobs: int) -> float:
         """Return the seconds between polls of one job where that many are polled."""

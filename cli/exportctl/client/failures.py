@@ -22,6 +22,9 @@ MUTE: Final = "MUTE"
 """The code of a request that was taken, or not even that, and never answered."""
 NOT_JSON: Final = "NOT_JSON"
 """The code of an answer that is no JSON."""
+_LATER: Final = "try again later"
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
 _LASTING: Final = frozenset({"TLS", "REDIRECTED", "PROXY", "TOO_LONG", "NO_ARCHIVE"})
 
 
@@ -88,7 +91,16 @@ def from_response(response: httpx.Response, body: object, *, what: str) -> Expor
     )
     error.answered = response.status_code
     error.retry_after = _retry_after(response)
+    if error.retry_after and error.hint in {None, _LATER}:
+        error.hint = f"it asks to be left alone for {wait_words(error.retry_after)}: try again then"
     return error
+
+
+def wait_words(seconds: float) -> str:
+    """Return a wait as people say it."""
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _MINUTE:.0f} minutes" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.0f} hours"
 
 
 def _redirected(response: httpx.Response) -> ExportctlError:
@@ -141,7 +153,7 @@ def from_answer(status: int, body: object, *, what: str) -> ExportctlError:
         case 407:
             return _proxy_wants_sign_in(f"407 {message}".rstrip())
         case 409 | 429:
-            return Busy(f"the server is busy: {message or what}", hint=hint or "try again later", code=code)
+            return Busy(f"the server is busy: {message or what}", hint=hint or _LATER, code=code)
         case 400 | 413 | 422:
             return Rejected(f"the server refused the request: {message or what}", hint=hint, code=code)
         case _ if status >= 500:  # noqa: PLR2004 - HTTP's class of server errors, RFC 9110 section 15.6

@@ -13,7 +13,7 @@ from typing import Final
 
 from exportctl.client import ends, failures
 from exportctl.client.api import ArchiveFacts, JobStatus
-from exportctl.client.desk import OUTAGE_SECONDS, Desk
+from exportctl.client.desk import LONGEST_WAIT, Desk
 from exportctl.client.socket import Socket, SocketLost
 from exportctl.client.unclaimed import Unclaimed
 from exportctl.client.waiting import sleep_or
@@ -201,7 +201,7 @@ class StatusDialogue:
             except ExportctlError as error:
                 self._judge_failure(case, error)
             else:
-                self.desk.polls += 1
+                self.desk.answered()
                 case.failing_since, case.missing, case.rest = None, 0, None
                 await self._judge(case, seen, may_doubt=had_heard)
 
@@ -229,14 +229,14 @@ class StatusDialogue:
             case.watch.fail(error)
             return
         case.failing_since = now if case.failing_since is None else case.failing_since
-        case.rest = error.retry_after
+        case.rest = None if error.retry_after is None else min(error.retry_after, LONGEST_WAIT)
         if heard is not None:
             case.doubts += 1
             if case.doubts >= CONFIRM_TRIES and not isinstance(heard, Completed):
                 self._close(case, heard, Source.SOCKET)
                 return
         is_alone = self.desk.socket is None or heard is not None
-        if is_alone and now - case.failing_since > OUTAGE_SECONDS:
+        if is_alone and not self.desk.unanswered(error, case.failing_since, self._pause(case)):
             case.watch.fail(error)
 
     async def _judge(self, case: _Case, seen: JobStatus, *, may_doubt: bool) -> None:

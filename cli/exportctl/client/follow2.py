@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from exportctl.client import failures
 from exportctl.client.api import LONG_POLL_SECONDS
 from exportctl.client.calls import Calls
-from exportctl.client.desk import AT_ONCE, OUTAGE_SECONDS, Desk
+from exportctl.client.desk import AT_ONCE, LONGEST_WAIT, Desk
 from exportctl.client.socket import Socket, SocketLost
 from exportctl.client.watch import Watch
 from exportctl.model.errors import Busy, ExportctlError, Unreachable
@@ -230,13 +230,13 @@ class LogDialogue:
                         # The server did not hold the answer back, or holds nothing that helps.
                         await self.desk.sleep(pause)
                 except ExportctlError as error:
-                    now = self.desk.monotonic()
-                    failing_since = now if failing_since is None else failing_since
+                    failing_since = self.desk.monotonic() if failing_since is None else failing_since
+                    wait = min(error.retry_after or pause * (0.5 + self.desk.jitter()), LONGEST_WAIT)
                     may_heal = failures.is_passing(error) or isinstance(error, Busy)
-                    if not may_heal or now - failing_since > OUTAGE_SECONDS:
+                    if not may_heal or not self.desk.unanswered(error, failing_since, wait):
                         watch.fail(error)
                         return
-                    await self.desk.sleep(error.retry_after or pause * (0.5 + self.desk.jitter()))
+                    await self.desk.sleep(wait)
         finally:
             self._polled.discard(watch.job.job_id)
 
@@ -258,7 +258,7 @@ class LogDialogue:
             wait=wait,
             attempts=attempts,
         )
-        self.desk.polls += 1
+        self.desk.answered()
         self._note_log(watch, page.log, gap=page.gap)
         with self.desk.together():
             for event in page.events:
