@@ -25,8 +25,7 @@ class Sequencer:
         seq = event.seq
         if seq is None:
             return [event]
-        if seq > self.heard:
-            self.heard = seq
+        self.heard = max(self.heard, seq)
         if seq == self.cursor + 1:
             self.cursor = seq
             return [event, *self._following()] if self._held else [event]
