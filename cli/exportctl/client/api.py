@@ -147,7 +147,7 @@ class Api(Asker):
         """Return the job as the server sees it."""
         path = self._job_path(project_id, job_id) + "/status" if project_id else f"/api/export/{quote(job_id, safe='')}"
         try:
-            return _status(await self._get(path, what=f"job {job_id}", attempts=attempts), job_id)
+            return read_status(await self._get(path, what=f"job {job_id}", attempts=attempts), job_id)
         except NotFound as error:
             if self.protocol == PROTOCOL_2:
                 raise
@@ -168,7 +168,7 @@ class Api(Asker):
         path = f"/api/projects/{quote(project_id, safe='')}/export/history"
         answer = await self.ask("GET", path, what=f"the jobs of project {project_id}")
         found = answer if isinstance(answer, list) else _objects(self._object(answer), "jobs")
-        return [_status(one, id_) for one in found if isinstance(one, dict) and (id_ := reading.text(one, "id"))]
+        return [read_status(one, id_) for one in found if isinstance(one, dict) and (id_ := reading.text(one, "id"))]
 
     async def events(
         self, project_id: str, job_id: str, *, after: int, log: str | None, wait: int, attempts: int = ATTEMPTS
@@ -287,7 +287,8 @@ def forgotten(job_id: str) -> NotFound:
     )
 
 
-def _status(source: Object, job_id: str) -> JobStatus:
+def read_status(source: Object, job_id: str) -> JobStatus:
+    """Return the job that an answer, or an event of the history, tells of; `job_id` where it does not say."""
     archive = reading.mapping(source, "archive") or {}
     status, message = reading.text(source, "status") or "unknown", reading.text(source, "message")
     error = reading.mapping(source, "error")

@@ -13,6 +13,7 @@ def command(
     project: Annotated[
         str | None, typer.Argument(metavar="PROJECT", help="Only this project's jobs, with the server's history.")
     ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show what changes.")] = False,
     shared: Shared,
     connection: Connection,
 ) -> int:
@@ -21,8 +22,10 @@ def command(
     Examples:
       exportctl list
 
+      exportctl list nuclei --watch
+
       exportctl list nuclei --ndjson | jq 'select(.event == "job").status'
     """
     from exportctl.commands.body.list import list_jobs  # noqa: PLC0415 - the body is heavy, the declaration is not
 
-    return list_jobs(project, shared=shared, connection=connection)
+    return list_jobs(project, watch=watch, shared=shared, connection=connection)

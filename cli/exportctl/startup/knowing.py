@@ -8,6 +8,11 @@ import os
 import sys
 
 _MOST = 100
+_THERE = (
+    "(server NOT LIKE 'embedded%'"
+    " OR (server LIKE 'embedded:%' AND NOT is_saved AND coalesce(status, 'completed') = 'completed'))"
+)
+"""A job of the embedded server is there only while it is parked."""
 
 
 def known_jobs(current: str) -> list[tuple[str, str]]:
@@ -47,9 +52,7 @@ def _rows(question: str) -> list[tuple[str, ...]]:
     try:
         connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=0.1)
         try:
-            rows = connection.execute(
-                f"{question} WHERE server != 'embedded' ORDER BY touched DESC LIMIT {_MOST}"
-            ).fetchall()
+            rows = connection.execute(f"{question} WHERE {_THERE} ORDER BY touched DESC LIMIT {_MOST}").fetchall()
         finally:
             connection.close()
     except (sqlite3.Error, UnicodeError, ValueError):
