@@ -370,7 +370,7 @@ async def test_a_disk_that_takes_no_more_ends_it_with_what_fits_kept(peer, targe
     command = [sys.executable, "-c", DISK_FULL, peer.url, str(target), str(SIZE)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     said, _ = await process.communicate()
-    assert said == b"11 CANNOT_WRITE\n"
+    assert said == b"11 FILE_TOO_LARGE\n"
     assert names(target) == [".n.zip.job-1234.part", ".n.zip.job-1234.part.json"]
     assert (target.parent / ".n.zip.job-1234.part").read_bytes() == WHOLE[:100_000]
 
