@@ -14,7 +14,7 @@ from exportctl.client.asking import moment_of
 from exportctl.client.partial import Partial, cannot_write
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.client.wire import settled
-from exportctl.model.errors import ExportctlError
+from exportctl.model.errors import ExportctlError, NotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,27 @@ async def _present_without_digest(path: Path, archive: Archive, api: Api) -> Sav
     if digest is None:
         return None
     return Saved(path=path, bytes=int(size), sha256=digest, verified=True, resumed_from=int(size))
+
+
+async def why_gone(api: Api, archive: Archive) -> NotFound | None:
+    """Return why an archive that protocol 1 answers with 404 will not come back; None where that is not known now.
+
+    Whoever stands before the server may answer so too, while it restarts: the job's status is asked. The job can be
+    forgotten, or completed and its archive gone (`WIRE.md`, 8 and 14).
+    """
+    if api.protocol != 1:
+        return None
+    try:
+        seen = await api.status(archive.project_id, archive.job_id)
+    except NotFound as gone:
+        return gone
+    except ExportctlError:
+        return None
+    return NotFound(
+        f"the archive of job {archive.job_id} is no longer on the server, which calls the job {seen.status}",
+        hint="exportctl run makes a new one",
+        code="ARCHIVE_GONE",
+    )
 
 
 def check_space(target: Path, archive: Archive) -> None:

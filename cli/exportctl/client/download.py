@@ -20,14 +20,14 @@ import httpx
 
 from exportctl.client import answers, failures
 from exportctl.client.api import Api
-from exportctl.client.archive import Archive, Saved, check_space, present_archive
+from exportctl.client.archive import Archive, Saved, check_space, present_archive, why_gone
 from exportctl.client.asking import BUDGET_SECONDS
 from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
 from exportctl.client.pipe import Pipe
 from exportctl.client.unpack import unpacked
-from exportctl.client.verify import BLOCK, check_archive
+from exportctl.client.verify import check_archive
 from exportctl.client.wire import settled
 from exportctl.model.errors import Damaged, ExportctlError, NotFound, Unreachable
 from exportctl.model.lines import Line, Log
@@ -62,6 +62,7 @@ class Download:
     _sha256: str | None = field(init=False)
     _resumed_from: int | None = field(init=False, default=None)
     _is_pieced: bool = field(init=False, default=False)
+    _is_gone: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._total = self.archive.size
@@ -110,8 +111,8 @@ class Download:
             if error.code != answers.ENCODED or not self.keeps_partial:
                 partial.remove()
             raise
-        except BaseException as error:
-            if not self.keeps_partial or (isinstance(error, NotFound) and error.answered == _GONE):
+        except BaseException:
+            if self._is_gone or not self.keeps_partial:
                 partial.remove()
             raise
 
@@ -167,7 +168,7 @@ class Download:
         if wanted.size is None and origin.size is not None and not await self._still_is(origin):
             return
         stop = threading.Event()
-        tally = await settled(asyncio.to_thread(_tally_of, partial.path, stop), stop.set)
+        tally = await settled(asyncio.to_thread(Tally.of, partial.path, stop), stop.set)
         if tally.size != size:
             return
         self._tally, self._is_pieced, self._resumed_from = tally, True, size
@@ -179,7 +180,8 @@ class Download:
         """Ask whether the archive begun still is the server's; where nobody can say now, it is to be seen later."""
         try:
             found = await self.api.head_download(self.archive.project_id, self.archive.job_id)
-        except Unreachable:
+        except ExportctlError as error:
+            await self._raise_lasting(error)
             return True
         return (found.get("ETag"), found.get("Content-Length")) == (origin.etag, str(origin.size))
 
@@ -195,8 +197,7 @@ class Download:
                 self._restart(place, str(change))
                 before = 0
             except ExportctlError as error:
-                if not _may_pass(error):
-                    raise
+                await self._raise_lasting(error)
                 is_fruitful = self._tally.size - before >= LEAST or self._is_whole()
                 if not is_fruitful and fruitless + 1 >= ATTEMPTS:
                     raise
@@ -214,6 +215,15 @@ class Download:
             if wait:
                 await self.sleep(wait)
         self.pace.finish(self._tally.size)
+
+    async def _raise_lasting(self, error: ExportctlError) -> None:
+        """Raise what no waiting cures; where the archive is gone for good, that, and the partial goes too."""
+        if isinstance(error, NotFound):
+            why = error if error.answered == _GONE else await why_gone(self.api, self.archive)
+            self._is_gone = why is not None
+            raise why or error
+        if not _may_pass(error):
+            raise error
 
     async def _fetch_once(self, place: Place) -> None:
         headers = {}
@@ -325,13 +335,3 @@ def _may_pass(error: ExportctlError) -> bool:
     if error.retry_after is not None and error.retry_after > BUDGET_SECONDS:
         return False
     return failures.is_passing(error) or error.answered == _TOO_MANY
-
-
-def _tally_of(path: Path, stop: threading.Event) -> Tally:
-    """Count the bytes of a file. Blocks; `stop` ends it early."""
-    tally = Tally()
-    with path.open("rb", buffering=0) as file:
-        block = memoryview(bytearray(BLOCK))
-        while (got := file.readinto(block)) and not stop.is_set():
-            tally.add(block[:got])
-    return tally

@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
+import threading
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from pathlib import Path
+from typing import Final, Self, TypeAlias
 
 import httpx
 
@@ -41,6 +43,16 @@ class Tally:
     size: int = 0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     stream: ZipStream = field(default_factory=ZipStream)
+
+    @classmethod
+    def of(cls, path: Path, stop: threading.Event) -> Self:
+        """Count the bytes of a file. Blocks; `stop` ends it early."""
+        tally = cls()
+        with path.open("rb", buffering=0) as file:
+            block = memoryview(bytearray(BLOCK))
+            while (got := file.readinto(block)) and not stop.is_set():
+                tally.add(block[:got])
+        return tally
 
     def add(self, data: memoryview) -> None:
         """Count the next bytes in. Blocks."""

@@ -146,7 +146,10 @@ async def find_job(api: Api, named: Named) -> JobStatus:
     try:
         status = await api.status(named.project_id, named.word)
     except (NotFound, Rejected) as unknown:
-        if named.known is not None or not LEAST_LETTERS <= len(named.word) < _UUID_LETTERS:
+        known = named.known
+        if isinstance(unknown, NotFound) and known is not None and known.is_saved and known.output is not None:
+            raise NotFound(f"{unknown.message}; its archive is {known.output}", code=unknown.code) from unknown
+        if known is not None or not LEAST_LETTERS <= len(named.word) < _UUID_LETTERS:
             raise
         status = await _begins_so(api, named, unknown)
     if status.project_id is None and named.project_id is not None:
