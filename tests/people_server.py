@@ -139,7 +139,7 @@ def _renewing(people: People) -> Route:
     return Route("/api/auth/refresh", refresh, methods=["POST"])
 
 
-def _signing(people: People) -> list[Route]:
+def signing(people: People) -> list[Route]:
     async def login(request: Request) -> JSONResponse:
         people.asked["login"] += 1
         body = await request.json()
@@ -228,7 +228,7 @@ def _application(people: People) -> socketio.ASGIApp:
             raise socketio.exceptions.ConnectionRefusedError(words)
         people.asked["socket connected"] += 1
 
-    return socketio.ASGIApp(sockets, other_asgi_app=Starlette(routes=_signing(people) + _showing(people)))
+    return socketio.ASGIApp(sockets, other_asgi_app=Starlette(routes=signing(people) + _showing(people)))
 
 
 @contextlib.contextmanager

@@ -103,14 +103,17 @@ class Command:
         return list((self.home / ".local/state/exportctl/embedded").glob("*"))
 
     def start(self, *arguments: object, **options) -> subprocess.Popen:
-        """Start the command; standard output and error are pipes unless said otherwise."""
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
+        """Start the command; standard output and error are pipes unless said otherwise.
+
+        Nothing is read ahead: what a test has not read of a pipe, `communicate` finds.
+        """
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "bufsize": 0}
         words = [*map(str, arguments)]
         process = Watched(
             [sys.executable, "-m", "exportctl", *words],
             cwd=self.folder,
             env={"HOME": str(self.home), "PATH": os.environ["PATH"], **self.environment},
-            **options,
+            **(pipes | options),
         )
         if "--events" in words[:-1]:
             process.events = self.folder / words[words.index("--events") + 1]

@@ -126,10 +126,14 @@ class _Connection:
 
 @dataclass(slots=True)
 class Proxy:
-    """Stands before the server at `upstream` with a schedule of faults. `happened` says what it did, for messages."""
+    """Stands before the server at `upstream` with a schedule of faults. `happened` says what it did, for messages.
+
+    `event` is what every event of the server holds once.
+    """
 
     upstream: str
     faults: tuple[Fault, ...] = ()
+    event: bytes = _EVENT
     url: str = field(init=False, default="")
     seen: Counter[str] = field(init=False, default_factory=Counter)
     happened: list[str] = field(init=False, default_factory=list)
@@ -271,8 +275,8 @@ class Proxy:
             await writer.drain()
             if way == "down":
                 told = connection.tail + piece
-                self.seen["events"] += told.count(_EVENT)
-                connection.tail = told[-(len(_EVENT) - 1) :]
+                self.seen["events"] += told.count(self.event)
+                connection.tail = told[-(len(self.event) - 1) :]
             self._count(way, size)
 
     def _count(self, what: str, number: int) -> None:
