@@ -240,13 +240,3 @@ async def test_nothing_that_is_told_names_a_place_on_this_machine(settings_for, 
             told = await client.get(server.job_path(job_id) + path)
             assert str(tmp_path) not in told.text
             assert "Traceback" not in told.text
-
-
-async def test_archives_whose_time_is_over_are_removed(settings_for, cells):
-    settings = settings_for(cells, retention=0)
-    async with serving(settings) as server, server.client() as client:
-        job_id = await server.start(client)
-        await server.events(client, job_id)
-        assert job_folder(server, job_id).exists()
-    async with serving(settings) as server:
-        await holds(lambda: not job_folder(server, job_id).exists())

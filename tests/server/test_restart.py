@@ -8,6 +8,7 @@ import zipfile
 
 import pytest
 
+from exportctl.server.run import StartError
 from server.conftest import OTHER_TOKEN, serving, write_images
 from server.stories import ALL, check_story, contents
 
@@ -69,6 +70,20 @@ async def test_whoever_read_along_goes_on_behind_what_they_have(settings_for, ma
                     had += b"".join([chunk async for chunk in going_on.aiter_raw()])
                     break
         assert had == archive_of(server, job_id).read_bytes()
+
+
+async def test_two_servers_never_work_on_one_state_folder(settings_for, cells):
+    async with serving(settings_for(cells)) as server:
+        with pytest.raises(StartError) as refused:
+            async with serving(settings_for(cells)):
+                pass
+        assert (refused.value.code, refused.value.hint) == (
+            "STATE_IN_USE",
+            "Give each server a state folder of its own (--state)",
+        )
+        async with server.client() as client:
+            job_id = await server.start(client)
+            assert (await server.events(client, job_id))[-1]["event"] == "export:completed"
 
 
 async def test_an_overlay_that_was_drawn_but_not_in_the_archive_is_not_drawn_again(settings_for, many):

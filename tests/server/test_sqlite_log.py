@@ -14,12 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exportctl.server import sqlite_log
+from exportctl.server.ballast import Ballast
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.job import ArchiveFacts, EventName, JobError, JobRecord, Status, timestamp
 from exportctl.server.log import (
     IdempotencyKey,
     JobEndedError,
     KeyConflictError,
+    LogFullError,
     LogUnusableError,
     UnknownJobError,
 )
@@ -151,8 +154,11 @@ async def test_jobs_are_found_by_user_project_state_and_age(log):
     assert await ids(log.jobs(user="ana", project="p")) == ["job3", "job0"]
     assert await ids(log.jobs(user="ana", limit=2)) == ["job3", "job1"]
     assert await ids(log.unfinished()) == ["job1", "job2"]
-    assert await ids(log.expired(NOW + 9)) == []
-    assert await ids(log.expired(NOW + 10)) == ["job3"]
+    assert await ids(log.archives()) == ["job3"]
+    await log.retire("job3", NOW + 4)
+    assert await ids(log.archives()) == []
+    retired = await log.job("job3")
+    assert retired.archive == replace(archive, expires=NOW + 4)
 
 
 async def test_a_key_stands_for_its_job_for_a_day_and_for_no_other_body(tmp_path):
@@ -266,3 +272,27 @@ async def test_a_log_of_a_newer_version_is_left_alone(tmp_path):
             pass
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+async def test_a_jobs_last_words_are_logged_on_a_full_disk_too_and_no_job_begins_there(tmp_path, monkeypatch):
+    async with opened(tmp_path / "events.sqlite3") as log:
+        begun = await log.create(record())
+
+        def transaction_of_a_full_disk(db):
+            # What the ballast frees is room enough.
+            if (tmp_path / "ballast").exists():
+                raise LogFullError
+            return real(db)
+
+        real = sqlite_log._transaction
+        monkeypatch.setattr(sqlite_log, "_transaction", transaction_of_a_full_disk)
+        with pytest.raises(LogFullError):
+            await log.append(begun, EventName.PROGRESS, {})
+        ended = await log.append(replace(begun, status=Status.FAILED), EventName.FAILED, {})
+        assert ended.last_seq == 1
+        monkeypatch.setattr(Ballast, "keep", lambda _: False)
+        with pytest.raises(LogFullError):
+            await log.create(record("another"))
+        monkeypatch.undo()
+        await log.create(record("another"))
+        assert (tmp_path / "ballast").exists()

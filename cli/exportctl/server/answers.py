@@ -102,8 +102,10 @@ def number_of(request: Request, name: str, default: int, least: int, most: int) 
     return min(max(int(given[:19]), least), most)
 
 
-def status_of(record: JobRecord) -> dict[str, Any]:
-    """Spell a job's status."""
+def status_of(record: JobRecord, now: float) -> dict[str, Any]:
+    """Spell a job's status as it is at `now` (Unix seconds): an archive whose time is over is none."""
+    archive = record.archive
+    expired = archive is not None and archive.expires <= now
     return {
         "id": record.id,
         "jobId": record.id,
@@ -114,11 +116,12 @@ def status_of(record: JobRecord) -> dict[str, Any]:
         "stage": record.stage,
         "stageProgress": record.stage_progress,
         "progress": record.progress,
-        "message": record.message,
+        "message": "Export completed; the time of its archive is over" if expired else record.message,
         "estimatedTimeRemaining": record.eta,
         "log": record.log,
         "lastSeq": record.last_seq,
-        "archive": record.archive and record.archive.to_wire(),
+        "archive": None if archive is None or expired else archive.to_wire(),
+        "expiresAt": None if archive is None else timestamp(archive.expires),
         "error": record.error and record.error.to_wire(),
         "warnings": record.warnings,
         "createdAt": timestamp(record.created),

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from exportctl.server.ending import tell_cancelled, tell_failed, tell_made
+from exportctl.server.expiry import Expiry
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
 from exportctl.server.export.selection import check_selection
 from exportctl.server.export.tasks import ProjectError
@@ -37,6 +38,7 @@ from exportctl.server.settings import Project, Settings
 logger = logging.getLogger(__name__)
 
 _SWEEP = 3600.0
+_AGAIN = 5.0
 
 
 class TooManyJobsError(Exception):
@@ -87,6 +89,8 @@ class Engine:
         self.growths = Growths()
         self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note]
         self._arriving: Counter[str] = Counter()
+        self._expiry = Expiry(settings, log, self.is_running)
+        self._news = asyncio.Event()
         self._closed = False
 
     @property
@@ -106,7 +110,7 @@ class Engine:
                 job = _Job(journal, self._folder_of(record), parse_options(record.options), self._files(record.id))
             except (ProjectError, OptionsError) as error:
                 await asyncio.to_thread(remove, self._files(record.id).folder)
-                await self._end_failed(journal, failure_of(error))
+                self._keep(asyncio.create_task(self._end_failed(journal, failure_of(error))))
                 continue
             self._jobs[record.id] = job
             if record.cancellation is not None:
@@ -282,27 +286,40 @@ class Engine:
             job.task.cancel()
             await asyncio.wait([job.task])
         clean = await asyncio.to_thread(remove, job.files.folder)
-        with contextlib.suppress(JobEndedError):
-            await tell_cancelled(job.journal, asked, self._settings, clean=clean)
+        await self._insist(lambda: tell_cancelled(job.journal, asked, self._settings, clean=clean))
         self._ended(job)
 
     async def _end_failed(self, journal: Journal, failure: JobFailedError) -> None:
-        try:
-            await tell_failed(journal, failure, self._settings)
-        except LogError:
-            logger.exception("The end of job %s could not be logged", journal.record.id)
+        await self._insist(lambda: tell_failed(journal, failure, self._settings))
+
+    async def _insist(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """Have a job's end logged, however long that takes: nobody may wait for it in vain."""
+        while True:
+            try:
+                await tell()
+            except JobEndedError:
+                return
+            except LogError:
+                logger.exception("The end of a job cannot be logged yet")
+                await asyncio.sleep(_AGAIN)
+            else:
+                return
 
     def _ended(self, job: _Job) -> None:
         self._jobs.pop(job.journal.record.id, None)
+        self._news.set()
         self._changed(job.journal.record)
         self._begin_next()
 
     async def _sweep(self) -> None:
-        """Remove the archives whose time is over; their jobs stay known."""
+        """Keep the disk free of what has had its time."""
+        await self._expiry.tidy()
         while True:
-            for record in await self._log.expired(self._settings.clocks.now()):
-                await asyncio.to_thread(remove, self._files(record.id).folder)
-            await asyncio.sleep(_SWEEP)
+            self._news.clear()
+            rest = await self._expiry.sweep()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(max(rest or _SWEEP, 1), _SWEEP)):
+                    await self._news.wait()
 
 
 def _digest(request: StartRequest) -> str:

@@ -77,8 +77,11 @@ class EventLog(Protocol):
     async def unfinished(self) -> Sequence[JobRecord]:
         """Return the jobs without an end, oldest first."""
 
-    async def expired(self, now: float) -> Sequence[JobRecord]:
-        """Return completed jobs whose archive's time is over."""
+    async def archives(self) -> Sequence[JobRecord]:
+        """Return the completed jobs whose archive was not retired, those that ended first first."""
+
+    async def retire(self, job_id: str, now: float) -> None:
+        """Note that the job's archive is gone: its time was over now, at the latest."""
 
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """Return the events with a higher `seq` than `after`, in order, `limit` at most."""

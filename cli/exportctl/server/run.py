@@ -7,6 +7,7 @@ and worse only, one line each; requests are not logged, tokens never.
 import asyncio
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import shutil
@@ -28,6 +29,8 @@ from exportctl.server.settings import Settings
 logger = logging.getLogger(__name__)
 
 _GRACE = 1
+_LOOKS, _PAUSE = 100, 0.05
+"""How often, and after how many seconds, it is looked whether another server has left the state folder."""
 _LARGEST_PACKET = 1_000_000
 
 
@@ -68,7 +71,7 @@ async def run(
         _make_state(settings.state)
         listening = end.enter_context(_bind(settings.host, settings.port))
         end.enter_context(_signals_set(stop, signals))
-        async with _opened(settings) as app:
+        async with _alone(settings.state), _opened(settings) as app:
             server = _Server(_configuration(app, settings.stall), stop)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await server.accepting(serving)
@@ -112,6 +115,25 @@ def _make_state(state: Path) -> None:
             f"The state folder {state} cannot be made: {error.strerror}",
             "Free some space" if full else "Give another folder for the state (--state)",
         ) from error
+
+
+@contextlib.asynccontextmanager
+async def _alone(state: Path) -> AsyncIterator[None]:
+    """Have the state folder for this server alone, which may have to wait for one that is just ending."""
+    with (state / "lock").open("w") as lock:
+        for look in range(_LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if look == _LOOKS - 1:
+                    hint = "Give each server a state folder of its own (--state)"
+                    raise StartError(
+                        "STATE_IN_USE", f"Another server runs on the state folder {state}", hint
+                    ) from error
+                await asyncio.sleep(_PAUSE)
+            else:
+                break
+        yield
 
 
 def _bind(host: str, port: int) -> socket.socket:

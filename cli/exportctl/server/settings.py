@@ -34,7 +34,8 @@ class Settings:
     """`tokens` maps each token to its user; times are in seconds.
 
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
-    events of a job. `retention`: how long a finished archive is kept. `stall`: how long a socket may take nothing
+    events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of
+    them may take, or no limit. `stall`: how long a socket may take nothing
     before it is cut. `queue`: packets that may wait for one socket.
     """
 
@@ -50,6 +51,7 @@ class Settings:
     heartbeat: float = 5
     coalesce: float = 0.1
     retention: float = 7 * 24 * 3600
+    archives_limit: int | None = None
     stall: float = 30
     queue: int = 64
     clocks: Clocks = field(default_factory=Clocks)

@@ -23,6 +23,10 @@ class Site:
     engine: Engine
     tokens: Tokens
 
+    def now(self) -> float:
+        """Return Unix seconds."""
+        return self.settings.clocks.now()
+
     def user(self, request: Request) -> str:
         """Return who sends the request; raises Refusal (401)."""
         try:

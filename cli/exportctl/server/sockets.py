@@ -196,7 +196,7 @@ class Sockets:
         limit = min(_whole(data, "limit") or _HISTORY, _LONGEST_HISTORY)
         reader.watching.add(project or "")
         jobs = await self.site.engine.history(reader.user, project, limit)
-        return {"ok": True, "jobs": [status_of(job) for job in jobs]}
+        return {"ok": True, "jobs": [status_of(job, self.site.now()) for job in jobs]}
 
     async def _cancel_operation(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
         """Answer as protocol 1 does, with an event; but here the job really ends."""
@@ -223,7 +223,7 @@ class Sockets:
             if not reader.subscribed and not record.status.ended and record.id not in reader.following:
                 self._follow(reader, record.id, 0)
             if record.project in reader.watching:
-                self._start(self._emit, reader, "export:history", {"job": status_of(record)})
+                self._start(self._emit, reader, "export:history", {"job": status_of(record, self.site.now())})
 
     def _follow(self, reader: _Reader, job_id: str, after: int) -> None:
         """Have the reader told of a job's events beyond `after` as they come."""
@@ -241,7 +241,7 @@ class Sockets:
                 if not self.site.engine.is_running(cursor.job_id):
                     # It ended before this reader's first look, or another server runs it no more.
                     break
-                now = timestamp(self.site.settings.clocks.now())
+                now = timestamp(self.site.now())
                 beat = {"jobId": cursor.job_id, "lastSeq": cursor.after, "timestamp": now}
                 await self._emit(reader, "export:heartbeat", beat)
         if reader.following.get(cursor.job_id) is asyncio.current_task():

@@ -16,7 +16,18 @@ from typing import Any, TypeVar
 
 import orjson
 
-from exportctl.server.job import ENDS, ArchiveFacts, Cancellation, Event, JobError, JobRecord, Status, timestamp
+from exportctl.server.ballast import Ballast
+from exportctl.server.job import (
+    ENDS,
+    ArchiveFacts,
+    Cancellation,
+    Event,
+    EventName,
+    JobError,
+    JobRecord,
+    Status,
+    timestamp,
+)
 from exportctl.server.log import (
     IdempotencyKey,
     JobEndedError,
@@ -45,6 +56,7 @@ CREATE TABLE keys (
     PRIMARY KEY (user, key)
 ) WITHOUT ROWID;
 """
+_LAST_WORDS = ENDS | {EventName.PHASE_CHANGED, EventName.DOWNLOAD_READY}
 _ENDED = tuple(status.value for status in Status if status.ended)
 
 
@@ -53,6 +65,7 @@ class SqliteLog:
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
+        self._ballast = Ballast(path.with_name("ballast"))
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
         self._heads: dict[str, int] = {}
@@ -102,9 +115,14 @@ class SqliteLog:
         """See EventLog."""
         return await self._records("WHERE status NOT IN (?, ?, ?) ORDER BY created", *_ENDED)
 
-    async def expired(self, now: float) -> Sequence[JobRecord]:
+    async def archives(self) -> Sequence[JobRecord]:
         """See EventLog."""
-        return await self._records("WHERE expires <= ? AND status = ?", now, Status.COMPLETED)
+        where = "WHERE expires IS NOT NULL AND status = ? ORDER BY json_extract(record, '$.completed'), created"
+        return await self._records(where, Status.COMPLETED)
+
+    async def retire(self, job_id: str, now: float) -> None:
+        """See EventLog."""
+        await self._do(lambda: self._retire(job_id, now))
 
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """See EventLog."""
@@ -162,11 +180,14 @@ class SqliteLog:
                 raise LogUnusableError(f"The event log cannot be opened: {error}") from error
             if version > SCHEMA_VERSION:
                 raise LogUnusableError("The event log was made by a newer version of exportctl")
+            self._ballast.keep()
             undo.pop_all()
         return db
 
     def _create(self, record: JobRecord, key: IdempotencyKey | None) -> JobRecord:
         now = self._clock()
+        if not self._ballast.keep():
+            raise LogFullError("The disk with the event log is full")
         with _transaction(self._db):
             if key is not None:
                 known = self._keyed(key)
@@ -205,6 +226,14 @@ class SqliteLog:
         return _load(*stored)
 
     def _append(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
+        try:
+            return self._appended(record, name, data)
+        except LogFullError:
+            if name not in _LAST_WORDS or not self._ballast.drop():
+                raise
+            return self._appended(record, name, data)
+
+    def _appended(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
         with _transaction(self._db):
             row = self._db.execute("SELECT last_seq, status FROM jobs WHERE id = ?", (record.id,)).fetchone()
             if row is None:
@@ -239,6 +268,15 @@ class SqliteLog:
             stored = _dump(replace(record, last_seq=row[0]))
             self._db.execute("UPDATE jobs SET record = ? WHERE id = ?", (stored, record.id))
 
+    def _retire(self, job_id: str, now: float) -> None:
+        # Beside the column, which says no more than that there is something to remove.
+        update = (
+            "UPDATE jobs SET expires = NULL, record = json_set(record, '$.archive.expires', min(expires, ?)) "
+            "WHERE id = ? AND expires IS NOT NULL"
+        )
+        with _transaction(self._db):
+            self._db.execute(update, (now, job_id))
+
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
@@ -250,9 +288,11 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         # A full disk may have rolled it back already.
         if db.in_transaction:
             db.execute("ROLLBACK")
-        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        if not isinstance(error, sqlite3.Error):
+            raise
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             raise LogFullError("The disk with the event log is full") from error
-        raise
+        raise LogUnusableError(f"The event log cannot be written: {error}") from error
 
 
 def _dump(record: JobRecord) -> str:

@@ -63,7 +63,7 @@ def routes(site: Site) -> list[Route]:
         return answer({"success": True, "jobId": record.id, "message": message, "lastSeq": record.last_seq})
 
     async def status(request: Request) -> Response:
-        return answer(status_of(await site.job(request)))
+        return answer(status_of(await site.job(request), site.now()))
 
     async def cancel(request: Request) -> Response:
         record = await site.job(request)
@@ -77,7 +77,7 @@ def routes(site: Site) -> list[Route]:
         limit = number_of(request, "limit", _HISTORY, 1, _LONGEST_HISTORY)
         jobs = await site.engine.history(user, project.id, limit)
         # A bare list, as in protocol 1.
-        return answer([status_of(job) for job in jobs])
+        return answer([status_of(job, site.now()) for job in jobs])
 
     base = "/api/projects/{project}/export"
     return [

@@ -1,0 +1,52 @@
+"""What is kept on disk, and until when: archives go by age, and the oldest first where all together are too large.
+
+Their jobs stay known. Folders that belong to nobody, which a server leaves that dies between two words, go too.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from exportctl.server.files import JobFiles, remove
+from exportctl.server.job import JobRecord, Status
+from exportctl.server.log import EventLog
+from exportctl.server.settings import Settings
+
+
+class Expiry:
+    """Removes what has had its time. `is_running` says whether a job is queued or worked on here."""
+
+    def __init__(self, settings: Settings, log: EventLog, is_running: Callable[[str], bool]) -> None:
+        self._jobs = settings.state / "jobs"
+        self._limit = settings.archives_limit
+        self._now = settings.clocks.now
+        self._log = log
+        self._is_running = is_running
+
+    async def tidy(self) -> None:
+        """Remove what an earlier server left of jobs that have ended."""
+        for folder in await asyncio.to_thread(lambda: sorted(self._jobs.iterdir())):
+            record = await self._log.job(folder.name)
+            if record is not None and (not record.status.ended or self._is_running(record.id)):
+                continue
+            if record is not None and record.status is Status.COMPLETED and not self._is_over(record):
+                await asyncio.to_thread(JobFiles(folder=folder).settle)
+            else:
+                await asyncio.to_thread(remove, folder)
+
+    async def sweep(self) -> float | None:
+        """Remove archives whose time is over; returns the seconds until the next one's is, None if there is none."""
+        kept = await self._log.archives()
+        total = sum(record.archive.size for record in kept if record.archive is not None)
+        for number, record in enumerate(kept, 1):
+            # The newest is somebody's next download, however large it is.
+            too_many = self._limit is not None and total > self._limit and number < len(kept)
+            if record.archive is not None and (too_many or self._is_over(record)):
+                # In this order: nobody is told of an archive that is not there.
+                await self._log.retire(record.id, self._now())
+                await asyncio.to_thread(remove, self._jobs / record.id)
+                total -= record.archive.size
+        times = [record.archive.expires for record in kept if record.archive is not None and not self._is_over(record)]
+        return min(times) - self._now() if times else None
+
+    def _is_over(self, record: JobRecord) -> bool:
+        return record.archive is None or record.archive.expires <= self._now()

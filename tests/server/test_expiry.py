@@ -1,0 +1,144 @@
+"""What is kept on disk: archives for their time and within the limit, nothing else of a job that has ended."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from exportctl.server.settings import Clocks
+from server.conftest import serving
+from waiting import until
+
+
+class Time:
+    """A clock that tests set forward."""
+
+    def __init__(self):
+        self.now = 1_795_000_000.0
+
+    def clocks(self):
+        return Clocks(now=lambda: self.now)
+
+
+async def completed(server, client):
+    job_id = await server.start(client)
+    events = await server.events(client, job_id)
+    assert events[-1]["event"] == "export:completed"
+    return job_id, {event["event"]: event["data"] for event in events}
+
+
+def folder_of(server, job_id):
+    return server.settings.state / "jobs" / job_id
+
+
+async def check_expired(server, client, job_id):
+    """Hold that the archive is gone and that everybody is told so."""
+    await until(lambda: not folder_of(server, job_id).exists())
+    answer = await client.get(server.job_path(job_id) + "/download")
+    assert (answer.status_code, answer.json()["code"]) == (410, "ARCHIVE_EXPIRED")
+    assert answer.json()["hint"]
+    status = (await client.get(f"/api/export/{job_id}")).json()
+    assert (status["status"], status["archive"]) == ("completed", None)
+    assert "over" in status["message"]
+
+
+async def test_an_archive_goes_when_its_time_is_over_and_the_job_stays_known(settings_for, cells):
+    time = Time()
+    settings = settings_for(cells, clocks=time.clocks(), retention=3600)
+    async with serving(settings) as server, server.client() as client:
+        old, told = await completed(server, client)
+        status = (await client.get(f"/api/export/{old}")).json()
+        assert status["expiresAt"] == told["export:download-ready"]["expiresAt"] == "2026-11-18T12:06:40.000Z"
+        assert status["archive"]["fileSize"] == told["export:download-ready"]["fileSize"]
+        time.now += 3599
+        young, _ = await completed(server, client)
+        assert (await client.get(server.job_path(old) + "/download")).status_code == 200
+        time.now += 1
+        newest, _ = await completed(server, client)  # the end of a job is a moment to look
+        await check_expired(server, client, old)
+        for job_id in (young, newest):
+            assert (await client.get(server.job_path(job_id) + "/download")).status_code == 200
+
+
+async def test_the_oldest_go_where_all_together_are_too_large_but_never_the_newest(settings_for, cells):
+    async with serving(settings_for(cells)) as server, server.client() as client:
+        job_id, told = await completed(server, client)
+        size = told["export:download-ready"]["fileSize"]
+    settings = settings_for(cells, archives_limit=2 * size + 1000)
+    async with serving(settings) as server, server.client() as client:
+        jobs = [job_id, *[(await completed(server, client))[0] for _ in range(3)]]
+        for gone in jobs[:2]:
+            await check_expired(server, client, gone)
+        for kept in jobs[2:]:
+            assert (await client.get(server.job_path(kept) + "/download")).status_code == 200
+    async with serving(settings_for(cells, archives_limit=0)) as server, server.client() as client:
+        await check_expired(server, client, jobs[2])
+        assert (await client.get(server.job_path(jobs[3]) + "/download")).status_code == 200
+
+
+async def test_time_goes_on_while_the_server_is_down(settings_for, cells):
+    time = Time()
+    settings = settings_for(cells, clocks=time.clocks(), retention=3600)
+    async with serving(settings) as server, server.client() as client:
+        job_id, _ = await completed(server, client)
+    time.now += 3600
+    async with serving(settings) as server, server.client() as client:
+        await check_expired(server, client, job_id)
+
+
+async def test_what_a_server_left_of_jobs_that_have_ended_goes_at_the_next_start(settings_for, cells):
+    async with serving(settings_for(cells, jobs_at_once=1)) as server, server.client() as client:
+        done, _ = await completed(server, client)
+        cancelled = await server.start(client)
+        await client.post(server.job_path(cancelled) + "/cancel", json={})
+        await server.events(client, cancelled)
+    (folder_of(server, done) / "ledger").touch()
+    (folder_of(server, done) / "work-1").mkdir()
+    for left in (cancelled, "no-job-at-all"):
+        (folder_of(server, left) / "work-1").mkdir(parents=True)
+    async with serving(settings_for(cells)) as server, server.client() as client:
+        await until(lambda: [path.name for path in (server.settings.state / "jobs").iterdir()] == [done])
+        await until(lambda: [path.name for path in folder_of(server, done).iterdir()] == ["archive.zip"])
+        assert (await client.get(server.job_path(done) + "/download")).status_code == 200
+
+
+async def ran(*command):
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    return await process.wait() == 0
+
+
+async def test_a_job_on_a_full_disk_still_has_its_end_and_leaves_the_room_it_took(settings_for, tmp_path, cells):
+    place = tmp_path / "small"
+    place.mkdir()
+    if not await ran("mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)):
+        pytest.skip("only root may mount a small disk")
+    try:
+        await check_full_disk(settings_for(cells, state=place / "state", jobs_at_once=1), place)
+    finally:
+        assert await ran("umount", "-l", str(place))
+
+
+def fill(place):
+    """Leave no byte of the disk free."""
+    with (place / "other").open("wb", buffering=0) as other:
+        for size in (1 << 16, 1):
+            with contextlib.suppress(OSError):
+                while other.write(bytes(size)):
+                    pass
+
+
+async def check_full_disk(settings, place):
+    async with serving(settings) as server, server.client() as client:
+        job_id, _ = await completed(server, client)
+        jobs = [await server.start(client) for _ in range(4)]
+        fill(place)
+        ends = [(await server.events(client, job_id))[-1] for job_id in jobs]
+        failed = [end["data"] for end in ends if end["event"] == "export:failed"]
+        assert failed
+        assert {(data["code"], data["retryable"]) for data in failed} == {("DISK_FULL", True)}
+        for data in failed:
+            assert data["hint"]
+            await until(lambda data=data: not folder_of(server, data["jobId"]).exists())
+        assert (await client.get(server.job_path(job_id) + "/download")).status_code == 200
+        (place / "other").unlink()
+        await completed(server, client)
