@@ -89,6 +89,12 @@ def write_images(folder, count, size=64):
     return folder
 
 
+def make_endless(path):
+    """Turn an image into one whose reading never ends: a named pipe that nobody writes to."""
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.fixture
 def cells(tmp_path):
     """A folder of twelve small pictures."""

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 
 from exportctl.server.archive import ArchiveWriter
-from server.conftest import serving, write_images
+from server.conftest import make_endless, serving, write_images
 
 ENDS = {"export:completed", "export:failed", "export:cancelled"}
 ALL = {"annotationFormats": ["coco", "yolo", "json"], "metricsFormats": ["excel", "csv", "json"]}
@@ -32,12 +32,6 @@ async def images_done(server, client, job_id, count):
             if event["data"].get("stage") == "images":
                 made = event["data"]["stageProgress"]["current"]
     return made
-
-
-def make_endless(path):
-    """Turn an image into one whose reading never ends: a named pipe that nobody writes to."""
-    path.unlink()
-    os.mkfifo(path)
 
 
 def worker_pids():

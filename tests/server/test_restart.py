@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from exportctl.server.run import StartError
-from server.conftest import OTHER_TOKEN, serving, write_images
+from server.conftest import OTHER_TOKEN, make_endless, serving, write_images
 from server.stories import ALL, check_story, contents
 
 
@@ -176,9 +176,12 @@ async def test_a_project_that_is_another_one_by_now_ends_the_job_in_words(settin
         assert not archive_of(server, job_id).parent.exists()
 
 
-async def test_jobs_that_waited_keep_their_turn_and_a_cancelled_one_stays_cancelled(settings_for, many):
-    async with serving(settings_for(many, jobs_at_once=1)) as server, server.client() as client:
-        running, _ = await half_done(server, client)
+async def test_jobs_that_waited_keep_their_turn_and_a_cancelled_one_stays_cancelled(settings_for, many, cells):
+    settings = settings_for(cells, many, jobs_at_once=1)
+    async with serving(settings) as server, server.client() as client:
+        path = f"/api/projects/{server.settings.projects[1].id}/export"
+        running = (await client.post(path, json={})).json()["jobId"]
+        make_endless(many / "cell 0040.png")
         waiting = [await server.start(client) for _ in range(3)]
         async with server.client(OTHER_TOKEN) as other:
             theirs = await server.start(other)
@@ -186,10 +189,13 @@ async def test_jobs_that_waited_keep_their_turn_and_a_cancelled_one_stays_cancel
         assert answer.json()["status"] == "cancelling"
     for job_id in (running, waiting[0]):
         note_a_cancellation(server, job_id)
-    async with serving(settings_for(many, jobs_at_once=1)) as server, server.client() as client:
+    async with serving(settings) as server, server.client() as client:
         for job_id in (running, waiting[0], waiting[1]):
-            events = await server.events(client, job_id)
-            assert events[-1]["event"] == "export:cancelled"
+            params = {"after": 0, "wait": 20}
+            events = []
+            while not events or "cancelled" not in events[-1]["event"]:
+                params["after"] = len(events)
+                events += (await client.get(f"/api/export/{job_id}/events", params=params)).json()["events"]
             assert events[-1]["data"]["cleanupCompleted"] is True
             check_story(events)
             assert not archive_of(server, job_id).parent.exists()
