@@ -10,7 +10,7 @@ import pytest
 
 from system.processes import children_of, descendants_in, until
 
-LONG = ["run", "sample", "--sample-size", "300", "-o", "x.zip", "--ndjson", "--progress", "none"]
+LONG = ["run", "sample", "--sample-size", "150", "-o", "x.zip", "--ndjson", "--progress", "none"]
 
 
 def line_of(process, event):
@@ -41,17 +41,38 @@ def rows(exportctl):
     return [line for line in exportctl.run("list", "--ndjson").lines if line["event"] == "job"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL, "its server"])
-def test_what_was_left_is_parked_and_can_be_cancelled_from_elsewhere(exportctl, how):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL, "its server"])
+def test_what_was_left_is_parked_and_finished_from_another_folder(exportctl, how):
     job, status, stderr = leave(exportctl, how)
     assert status == (7 if how == "its server" else -how)
     assert how is signal.SIGKILL or "exportctl resume" in stderr
     [row] = rows(exportctl)
     assert (row["jobId"], row["status"]) == (job, "parked")
-    exportctl.folder = exportctl.home  # another folder than the one it was started in
+    begun_in, exportctl.folder = exportctl.folder, exportctl.home
+    ended = exportctl.run("resume", "--ndjson")
+    assert ended.status == 0, ended.stderr
+    assert (ended.result["jobId"], ended.result["file"]) == (job, str(begun_in / "x.zip"))
+    assert zipfile.ZipFile(begun_in / "x.zip").testzip() is None
+    assert exportctl.parked == []
+
+
+def test_a_parked_job_can_be_cancelled_and_frees_its_disk(exportctl):
+    job, status, _ = leave(exportctl, signal.SIGHUP)
+    assert status == -signal.SIGHUP
     ended = exportctl.run("cancel", "@last", "--ndjson")
     assert ended.status == 0, ended.stderr
-    assert ended.result["jobId"] == job
+    assert (ended.result["jobId"], ended.result["outcome"]) == (job, "cancelled")
+    assert exportctl.parked == []
+
+
+def test_two_commands_at_once_share_one_server(exportctl):
+    leave(exportctl, signal.SIGKILL)
+    processes = [exportctl.start("resume", "--ndjson", "--progress", "none") for _ in range(3)]
+    for process in processes:
+        stdout, stderr = process.communicate()
+        assert process.returncode == 0, stderr.decode()
+        assert orjson.loads(stdout.splitlines()[-1])["exitCode"] == 0
+    assert [path.name for path in exportctl.folder.iterdir()] == ["x.zip"]
     assert exportctl.parked == []
 
 

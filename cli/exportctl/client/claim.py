@@ -35,10 +35,14 @@ class Claimed(CannotWrite):
 
 
 class Claim:
-    """The claim on some places at once. Use as a context manager; raises `Claimed`, `CannotWrite`."""
+    """The claim on some places at once, for a job where that is known. Use as a context manager.
 
-    def __init__(self, places: Iterable[Path]) -> None:
+    Raises `Claimed`, `CannotWrite`.
+    """
+
+    def __init__(self, places: Iterable[Path], job_id: str = "") -> None:
         self._places = sorted(set(places))
+        self._job_id = job_id
         self._locks: list[tuple[int, Path]] = []
 
     def __enter__(self) -> Self:
@@ -65,7 +69,7 @@ class Claim:
         """Say whose archive is to lie there."""
         for descriptor, _ in self._locks:
             with contextlib.suppress(OSError):
-                os.pwrite(descriptor, job_id.encode()[:_LONGEST], 0)
+                os.ftruncate(descriptor, os.pwrite(descriptor, job_id.encode()[:_LONGEST], 0))
 
     def _claim(self, place: Path) -> None:
         path = place.with_name(f".{place.name}.lock")
@@ -83,8 +87,7 @@ class Claim:
             if is_taken:
                 raise Claimed(place, job_id)
         self._locks.append((descriptor, path))
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
+        self.name(self._job_id)
 
     def _release(self) -> None:
         while self._locks:

@@ -28,6 +28,7 @@ from exportctl.model.lines import Log, Outcome
 from exportctl.protocol.events import Cancelled
 
 LOCKED_SECONDS: Final = 0.5
+NAMED_SECONDS: Final = 0.1
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?)[bB]?(?:/s)?")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3}
 
@@ -167,14 +168,17 @@ async def fetch(
 async def _claimed(session: Session, archive: Archive, places: list[Path], claim: Claim | None) -> AsyncIterator[bool]:
     """Claim the places that `claim` does not hold, and say whether another command for this very job was waited for."""
     lacking = [place for place in places if claim is None or not claim.holds(place)]
-    was_waited_for = False
+    was_waited_for, is_again = False, False
     while True:
         try:
-            with Claim(lacking) as own:
-                own.name(archive.job_id)
+            with Claim(lacking, archive.job_id):
                 yield was_waited_for
                 return
         except Claimed as claimed:
+            if claimed.job_id is None and not is_again:
+                is_again = True  # its holder is about to write the name
+                await asyncio.sleep(NAMED_SECONDS)
+                continue
             if claimed.job_id != archive.job_id:
                 raise
             was_waited_for = True
