@@ -33,6 +33,8 @@ COMMANDS: Final = {
     "logout": "Sign out of it.",
     "whoami": "Show who is signed in.",
     "serve": "Run the export server on this machine.",
+    "render": "Draw recorded or piped lines of --ndjson as bars.",
+    "report": "Make a picture of where the time of an export went.",
     "schema": "Print the JSON Schema of the lines of --ndjson.",
     "completion": "Print a shell's completion script.",
 }

@@ -1,0 +1,35 @@
+"""`exportctl render [FILE]`: recorded or piped lines as bars."""
+
+from typing import Annotated, Literal
+
+import typer
+
+
+def command(
+    *,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A recording of --ndjson or --events; - for standard input.")
+    ] = "-",
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            "--speed", metavar="N|max", help="How many times as fast; a file: 1 by default, a pipe: as its lines come."
+        ),
+    ] = None,
+    progress: Annotated[
+        Literal["auto", "bars", "plain"],
+        typer.Option("--progress", envvar="EXPORTCTL_PROGRESS", help="How it is shown on standard error."),
+    ] = "auto",
+) -> int:
+    """Draw lines of NDJSON as the bars of the command that wrote them. Other text among them is passed over.
+
+    Examples:
+      exportctl render log.ndjson --speed 10
+
+      exportctl run ./nuclei --ndjson --progress none | tee log.ndjson | exportctl render
+
+      exportctl render log.ndjson --speed max --progress plain
+    """
+    from exportctl.commands.body.render import render  # noqa: PLC0415 - the body is heavy, the declaration is not
+
+    return render(file, speed=speed, progress=progress)
