@@ -26,7 +26,7 @@ def command(
     Examples:
       exportctl render log.ndjson --speed 10
 
-      exportctl run ./nuclei --ndjson --progress none | tee log.ndjson | exportctl render
+      exportctl run x --ndjson --progress none | tee log | exportctl render
 
       exportctl render log.ndjson --speed max --progress plain
     """
