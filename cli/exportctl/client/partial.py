@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -201,9 +202,15 @@ def cannot_write(target: Path, error: OSError) -> CannotWrite:
                 hint="-o names a place on another file system (FAT takes 4 GB), or ulimit -f is set",
                 code="FILE_TOO_LARGE",
             )
+        case errno.ENOENT if not target.parent.exists():
+            return CannotWrite(
+                f"there is no folder {target.parent}",
+                hint=f"mkdir -p {shlex.quote(str(target.parent))}",
+                code="NO_FOLDER",
+            )
         case errno.ENOENT:
             return CannotWrite(
-                f"{target} cannot be written: its folder, or what was fetched into it, was taken away meanwhile",
+                f"{target} cannot be written: what was fetched was taken away meanwhile",
                 hint="the same command begins anew",
                 code="TAKEN_AWAY",
             )
