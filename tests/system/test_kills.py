@@ -1,0 +1,132 @@
+"""Kills of the real command at any byte, and while it verifies, renames and unpacks: the whole archive, or nothing.
+
+`EXPORTCTL_KILLS` says how many each test makes; the seed is printed where one fails. What follows a kill goes on at the
+last byte on disk, be it the same command or `resume`.
+"""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from exportctl.client.partial import Partial
+from exportctl.server.export.sample import make_sample
+from system.processes import PATIENCE, Command, Served, command_in, until
+
+KILLS = int(os.environ.get("EXPORTCTL_KILLS", "5"))
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SLOWLY = ["--limit-rate", "8M"]
+RESUMES, LATER = 0.3, 0.4
+"""Chances of what follows a kill, and of a kill after the last byte."""
+
+
+@dataclass(kw_only=True)
+class Place:
+    """A finished job, and where its archive goes."""
+
+    command: Command
+    served: Served
+    job: str
+    whole: bytes
+    tree: dict[str, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        path = self.command.folder / "reference.zip"
+        with zipfile.ZipFile(path) as archive:
+            self.tree = {name: archive.read(name) for name in archive.namelist()}
+        path.unlink()
+
+    def download(self, *more: object) -> list[object]:
+        """Return the words of a download to `out`."""
+        return ["download", self.job, *self.served.options, "--ndjson", "--progress", "none", *more]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kills")
+    make_sample(folder / "plates", 10)
+    command = command_in(folder / "command")
+    served = Served.start(command, folder / "plates", state=folder / "state")
+    try:
+        ran = command.run("run", "plates", *served.options, "-o", "reference.zip", "--ndjson", "--progress", "none")
+        assert ran.status == 0, ran.stderr
+        job = f"{ran.result['projectId']}/{ran.result['jobId']}"
+        yield Place(command=command, served=served, job=job, whole=(command.folder / "reference.zip").read_bytes())
+    finally:
+        served.end()
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
+
+
+def wait_for(process: subprocess.Popen, part: Path, upto: int) -> None:
+    """Wait until so many bytes are there, or the partial is gone, or the command."""
+    began = size_of(part)
+    until(
+        lambda: size_of(part) >= upto or size_of(part) < began or process.poll() is not None, f"byte {upto} or the end"
+    )
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_whenever_it_is_killed_the_output_is_whole_or_absent_and_the_next_goes_on(place, kind):
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201 - shown where it fails
+    chance = random.Random(seed)
+    target = place.command.folder / "out"
+    more = ["-o", "out"] if kind == "file" else ["--extract", "out"]
+    part = Partial(target, place.job.partition("/")[2]).path
+    size = len(place.whole)
+    killed = 0
+    while killed < KILLS:
+        had = max(size_of(part), 0)
+        upto = chance.choice([chance.randint(had, size), chance.randint(had, size), size - 1, size])
+        number = chance.choice(SIGNALS)
+        resumes = had > 0 and chance.random() < RESUMES
+        words = ["resume", "--token", place.served.token] if resumes else place.download(*more)
+        process = place.command.start(*words, *SLOWLY)
+        wait_for(process, part, upto)
+        if upto == size and chance.random() < LATER:  # it verified: it renames, or has unpacked
+            wait_for(process, part, size + 1)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=PATIENCE)
+        killed += 1
+        assert b"Traceback" not in told, told.decode()
+        assert process.returncode in {0, -number}, (process.returncode, number, told.decode())
+        if target.exists():
+            assert (target.read_bytes() == place.whole) if kind == "file" else (tree(target) == place.tree)
+            remove(target)
+            continue
+        assert part.read_bytes() == place.whole[: size_of(part)], f"after {number!r} at {upto}"
+    had = max(size_of(part), 0)
+    ended = place.command.run(*place.download(*more))
+    assert ended.status == 0, ended.stderr
+    assert ended.result["stats"]["resumedFrom"] == (had or None)
+    if kind == "file":
+        assert hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(place.whole).digest()
+    else:
+        assert tree(target) == place.tree
+    assert [path.name for path in place.command.folder.iterdir()] == ["out"]
+    remove(target)
+
+
+def remove(path: Path) -> None:
+    if path.is_file():
+        path.unlink()
+        return
+    for inner in sorted(path.rglob("*"), reverse=True):
+        inner.rmdir() if inner.is_dir() else inner.unlink()
+    path.rmdir()
