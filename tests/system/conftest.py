@@ -27,9 +27,9 @@ def serve(exportctl) -> Iterator[Callable[..., Served]]:
     """Run `exportctl serve` on folders; ended by SIGTERM."""
     started: list[subprocess.Popen] = []
 
-    def start(*folders: object, token: str = "a-token-of-the-tests", **options) -> Served:
+    def start(*folders: object, token: str = "a-token-of-the-tests", state: str = "served", **options) -> Served:
         process = exportctl.start(
-            "serve", *folders, "--port", 0, "--token", token, "--state", exportctl.home / "served", **options
+            "serve", *folders, "--port", 0, "--token", token, "--state", exportctl.home / state, **options
         )
         started.append(process)
         url = process.stdout.readline().decode().strip()

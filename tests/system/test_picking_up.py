@@ -311,6 +311,19 @@ def test_two_commands_for_the_same_job_and_place_leave_one_file_and_both_succeed
     assert [path.name for path in exportctl.folder.iterdir()] == ["x.zip"]
 
 
+def test_a_job_is_asked_for_where_the_user_says_though_it_is_known_elsewhere(exportctl, serve, fast):
+    here = serve(fast)
+    job = started(exportctl, here, "fast")
+    there = serve(fast, state="there")
+    for name in (job, job.split("/")[1], job.split("/")[1][:8]):
+        ended = exportctl.run("status", name, *there.options, "--ndjson")
+        assert ended.status == 5, ended.stderr
+        assert there.url in ended.lines[0]["server"]
+    assert exportctl.run("follow", job, "--token", here.token, "--ndjson").status == 0
+    refused = exportctl.run("follow", "@last", *there.options)
+    assert (refused.status, here.url in refused.stderr, there.url in refused.stderr) == (2, True, True)
+
+
 def test_an_unknown_job_keeps_no_other_from_being_followed(exportctl, serve, fast):
     served = serve(fast)
     job = started(exportctl, served, "fast")

@@ -32,7 +32,7 @@ def cancel(jobs: list[str], *, shared: Shared, connection: Connection) -> int:
     groups: list[Group] = []
 
     def settings() -> Settings:
-        found = {named.word: named for named in (parse_name(text, memory) for text in jobs)}
+        found = {named.word: named for named in (parse_name(text, memory, connection) for text in jobs)}
         names.extend(found.values())
         groups.extend(groups_of(names, connection, "cancel"))
         return groups[0].settings

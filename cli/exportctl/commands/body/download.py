@@ -21,7 +21,7 @@ def download(job: str, *, shared: Shared, connection: Connection, saving: Saving
     names: list[Named] = []
 
     def settings() -> Settings:
-        names.append(parse_name(job, memory))
+        names.append(parse_name(job, memory, connection))
         return settings_for(names, connection, "download")
 
     async def body(session: Session, found: Settings) -> int:

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exportctl.client.api import Api
+from exportctl.client.desk import AT_ONCE
 from exportctl.client.follow import Follower
 from exportctl.commands.body import exporting
 from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, parse_name, way_back
@@ -29,7 +30,7 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
     groups: list[Group] = []
 
     def settings() -> Settings:
-        names.extend(_named(jobs, memory))
+        names.extend(_named(jobs, memory, connection))
         groups.extend(groups_of(names, connection, "follow"))
         return groups[0].settings if groups else settings_of(connection)
 
@@ -53,10 +54,10 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
     return conduct("follow", shared, settings, body, memory=memory)
 
 
-def _named(jobs: Sequence[str], memory: Memory) -> list[Named]:
+def _named(jobs: Sequence[str], memory: Memory, connection: Connection) -> list[Named]:
     """Return the jobs named, each once; without a name all unfinished ones that this user started."""
     if jobs:
-        found = {named.word: named for named in (parse_name(text, memory) for text in jobs)}
+        found = {named.word: named for named in (parse_name(text, memory, connection) for text in jobs)}
         return list(found.values())
     return [
         Named(text=known.job_id, project_id=known.project_id, word=known.job_id, known=known)
@@ -66,12 +67,13 @@ def _named(jobs: Sequence[str], memory: Memory) -> list[Named]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """The following of several jobs, which may be on several servers."""
+    """The following of several jobs, which may be on several servers; `gate` lets few of them in at a time."""
 
     stopping: Stopping
     connection: Connection
     names: Sequence[Named]
     after: int
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def server(self, group: Group) -> None:
         """Follow the jobs of one server. Its troubles are no other server's."""
@@ -98,7 +100,8 @@ class Following:
         """Follow one job to its end and tell it. Its troubles are no other job's."""
         session = self.stopping.session
         try:
-            seen = await find_job(api, named)
+            async with self.gate:
+                seen = await find_job(api, named)
             report.job_id, report.project_id = seen.id, seen.project_id
             session.memory.begin(
                 report,

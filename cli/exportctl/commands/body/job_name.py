@@ -1,8 +1,9 @@
 """`JOB` on the command line: `PROJECT/JOB`, a job's id or the beginning of one, or `@last`.
 
 What this machine knows comes first: it names the server and the project too, so that no option has to. Then the
-server is asked. An option or variable that names another server than the job's is an error: which of the two was meant
-is not for us to guess. A profile's token goes to no other server than the profile's.
+server is asked. Where an option or variable names a server, only what is known of that one counts: any other job is
+looked for there. `@last` alone is nobody's but the server's that it is known on: another one is an error. A profile's
+token goes to no other server than the profile's.
 """
 
 import os
@@ -37,7 +38,7 @@ class Named:
     known: KnownJob | None
 
 
-def parse_name(text: str, memory: Memory) -> Named:
+def parse_name(text: str, memory: Memory, connection: Connection) -> Named:
     """Return what `text` names. Raises `Usage` for what cannot be a name, `NotFound` where `@last` is none."""
     if text == LAST:
         known = memory.ask(lambda jobs: jobs.last(), None)
@@ -50,6 +51,12 @@ def parse_name(text: str, memory: Memory) -> Named:
     if not slash and len(word) < LEAST_LETTERS:
         raise Usage(f"{text!r} is too short to name a job", hint=f"at least {LEAST_LETTERS} letters of its id")
     found = memory.ask(lambda jobs: jobs.starting_with(word, project_id=project_id or None), list[KnownJob]())
+    if connection.server is not None:
+        server = parse_url(connection.server)
+        found = [job for job in found if job.server in {server, EMBEDDED} or is_parked(job.server)]
+    if len(found) > 1 and len({job.job_id for job in found}) == 1:
+        servers = ", ".join(job.server for job in found[:_SHOWN])
+        raise Usage(f"job {found[0].job_id} is known on several servers: {servers}", hint="--server URL says on which")
     if len(found) > 1:
         raise ambiguous(text, [f"{job.project_id}/{job.job_id}" for job in found])
     known = found[0] if found else None

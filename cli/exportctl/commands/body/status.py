@@ -19,7 +19,7 @@ def status(job: str, *, shared: Shared, connection: Connection) -> int:
     names: list[Named] = []
 
     def settings() -> Settings:
-        names.append(parse_name(job, memory))
+        names.append(parse_name(job, memory, connection))
         return settings_for(names, connection, "status")
 
     async def body(session: Session, found: Settings) -> int:
