@@ -80,7 +80,14 @@ def test_a_command_runs_without_the_model_library_that_typer_would_convert_its_v
     words = ["run", "./no-such-folder", "--timeout", "3", "--progress", "none", "--select", "a", "-v", "--ndjson"]
     found = {name.partition(".")[0] for name in imported(*words)}
     assert "httpx" in found
-    assert not found & {"pydantic", "socketio", "cv2", "numpy"}
+    assert not found & {"pydantic", "socketio", "cv2", "numpy", "rich"}
+
+
+@pytest.mark.parametrize("words", [["status", "p/j"], ["download", "p/j"], ["projects"]], ids=" ".join)
+def test_a_command_that_follows_nothing_imports_no_socket(words):
+    found = {name.partition(".")[0] for name in imported(*words, "--server", "no URL")}
+    assert "httpx" in found
+    assert not found & {"anyio", "httpx_ws", "wsproto", "rich"}
 
 
 @pytest.mark.parametrize("columns", ["24", "80", "200"])

@@ -7,7 +7,7 @@ from typing import Final
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.follow import Follower
-from exportctl.commands.body import exporting
+from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, learn, parse_name, way_back
 from exportctl.commands.body.memory import open_memory, status_of
 from exportctl.commands.body.reaching import reached
@@ -84,7 +84,7 @@ class Cancelling:
             if seen.status in _OUTCOMES:
                 session.say(f"{seen.project_id}/{seen.id}: had ended already, {seen.status}")
                 return session.conclude(report, _OUTCOMES[seen.status], 0)
-            async with exporting.open_follower(session, self._api, self._connection) as follower:
+            async with open_follower(session, self._api, self._connection) as follower:
                 await follower.connected()
                 job = await self._end(follower, named, report, seen)
         except ExportctlError as error:

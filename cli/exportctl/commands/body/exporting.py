@@ -16,12 +16,11 @@ from exportctl.client.archive import Archive, Saved, check_space, present_archiv
 from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination
 from exportctl.client.download import Download
-from exportctl.client.follow import Follower, Transport
 from exportctl.client.pace import Pace
 from exportctl.client.unpack import extract
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
-from exportctl.commands.options import Connection, Saving
+from exportctl.commands.options import Saving
 from exportctl.model.errors import CancelledElsewhere, CannotWrite, ExportFailed, Usage
 from exportctl.model.job import Job
 from exportctl.model.lines import Log, Outcome
@@ -31,25 +30,6 @@ LOCKED_SECONDS: Final = 0.5
 NAMED_SECONDS: Final = 0.1
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?)[bB]?(?:/s)?")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3}
-
-
-@contextlib.asynccontextmanager
-async def open_follower(session: Session, api: Api, connection: Connection) -> AsyncIterator[Follower]:
-    """Open the follower that tells this session's lines; the server's protocol is known before it connects."""
-    await api.meet()
-    transport: Transport = connection.transport
-    follower = Follower(
-        api=api,
-        tell=session.tell,
-        sleep=asyncio.sleep,
-        jitter=random.random,
-        monotonic=time.monotonic,
-        transport=transport,
-        poll_interval=connection.poll_interval,
-        together=session.stream.together,
-    )
-    async with follower:
-        yield follower
 
 
 def check_stdout(*, ndjson: bool) -> None:

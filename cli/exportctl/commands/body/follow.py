@@ -9,6 +9,7 @@ from exportctl.client.api import Api
 from exportctl.client.desk import AT_ONCE
 from exportctl.client.follow import Follower
 from exportctl.commands.body import exporting
+from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, parse_name, way_back
 from exportctl.commands.body.memory import Memory, open_memory
 from exportctl.commands.body.reaching import reached
@@ -84,7 +85,7 @@ class Following:
                 raise group.problem
             async with (
                 reached(session, group.settings) as api,
-                exporting.open_follower(session, api, self.connection) as follower,
+                open_follower(session, api, self.connection) as follower,
             ):
                 await follower.connected()
                 async with asyncio.TaskGroup() as jobs:

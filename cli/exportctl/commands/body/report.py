@@ -4,15 +4,18 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exportctl.client.archive import Saved
-from exportctl.client.follow import Follower
 from exportctl.client.watch import Watch
 from exportctl.model.errors import CancelledElsewhere, ExportctlError, ExportFailed
 from exportctl.model.job import Job
 from exportctl.model.lines import ErrorDetails, Outcome, Result, Seconds, Stats
 from exportctl.protocol.events import Cancelled, Completed, Failed
 from exportctl.store.jobs import KnownJob, is_parked
+
+if TYPE_CHECKING:
+    from exportctl.client.follow import Follower  # at run time the sockets only of who follows
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +34,7 @@ class Report:
     downloaded: float | None = None
     saved: Saved | None = None
     warnings: tuple[str, ...] = ()
-    follower: Follower | None = None
+    follower: "Follower | None" = None
     watch: Watch | None = None
     known: KnownJob | None = None
     target: Path | None = None

@@ -21,6 +21,7 @@ from exportctl.client.http import parse_url
 from exportctl.client.starting import find_started
 from exportctl.commands.body import exporting
 from exportctl.commands.body.download import not_ready, project_of
+from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import settings_of_known
 from exportctl.commands.body.memory import Memory, open_memory
 from exportctl.commands.body.reaching import prune_parked, reached
@@ -116,7 +117,7 @@ class Resuming:
             settings = settings_of_known(first, self.connection)
             async with (
                 reached(session, settings) as api,
-                exporting.open_follower(session, api, self.connection) as follower,
+                open_follower(session, api, self.connection) as follower,
             ):
                 await follower.connected()
                 async with asyncio.TaskGroup() as group:

@@ -9,6 +9,7 @@ from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination, parse_output
 from exportctl.commands.body import exporting
 from exportctl.commands.body.content import wire_options
+from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import way_back
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import embedded, place_for, reached
@@ -79,7 +80,7 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
         session.report.project_id = project.id
         if asked.content.dry_run:
             return _dry_run(session, project)
-        follower = await stack.enter_async_context(exporting.open_follower(session, api, asked.connection))
+        follower = await stack.enter_async_context(open_follower(session, api, asked.connection))
         await follower.connected(before_start=True)
         wanted, report, begun = wanted_job(reach.settings, project, options, destination), session.report, None
         try:
