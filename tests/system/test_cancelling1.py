@@ -219,3 +219,23 @@ def test_a_job_that_never_gets_far_is_not_asked_and_a_second_signal_leaves_it(co
         ended = rest_of(process, head)
         assert site.counts["cancel"] == 0
     assert (ended.status, ended.result["outcome"]) == (-signal.SIGINT, "detached")
+
+
+def test_a_job_that_ended_unheard_is_not_asked_to_end_again(command):
+    """Between two polls: this server would take it at its word, and its archive would be gone."""
+    gate = []
+    with serving() as production:
+        site = production.site
+        site.hold(23, lambda: gate)
+        process = command.start(*asked(production, "run", "small", "--transport", "polling", "--poll-interval", "30"))
+        head, _ = read_until(process, lambda line: (line.get("progress") or 0) >= 23)
+        gate.append("open")
+        production.do(site.tell_news)
+        until(lambda: not site.first().is_working, "the job to end")
+        process.send_signal(signal.SIGINT)
+        ended = rest_of(process, head)
+        job = site.first()
+        assert site.counts["cancel"] == 0
+    assert job.became == ["completed"]
+    assert (ended.status, ended.result["outcome"]) == (-signal.SIGINT, "completed")
+    assert ended.result["error"]["code"] == "COMPLETED_FIRST"

@@ -140,7 +140,7 @@ class StatusDialogue:
             case.look.set()  # it may be further than the events say
         await case.may_cancel.wait()
         await self.desk.sleep(max(0.0, case.since + CANCEL_SECONDS - self.desk.monotonic()))
-        if watch.ended.done():
+        if await self._has_ended(case):
             return
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -155,6 +155,19 @@ class StatusDialogue:
                 socket.machine.forget(ack_id)
                 await socket.flush()
         case.look.set()
+
+    async def _has_ended(self, case: _Case) -> bool:
+        """Whether there is nothing left to cancel: a job that has ended would be called cancelled, its archive gone."""
+        if case.watch.ended.done() or case.story.heard is not None:
+            return True
+        if self.desk.socket is not None:
+            return False
+        with contextlib.suppress(ExportctlError):
+            seen = await self.desk.api.status(case.watch.project_id, case.watch.job.job_id, attempts=1)
+            if ends.end_of(seen) is not None:
+                case.look.set()
+                return True
+        return False
 
     def _look_at_all(self) -> None:
         for case in self._cases.values():
