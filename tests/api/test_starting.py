@@ -1,13 +1,15 @@
 """A start is made once: on servers that know no key, a lost answer is looked for and nothing is sent again."""
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 import respx
 
 from exportctl.client.api import Api
 from exportctl.client.http import Server, open_client
-from exportctl.client.starting import LOOKS, start_job
-from exportctl.model.errors import Busy, NotAllowed, Rejected, Unreachable
+from exportctl.client.starting import LOOKS, find_started, start_job
+from exportctl.model.errors import Busy, NotAllowed, NotFound, Rejected, Unreachable
 
 URL = "http://export.example.org"
 START, HISTORY = "/api/projects/p1/export", "/api/projects/p1/export/history"
@@ -105,3 +107,22 @@ async def test_a_server_that_knows_keys_is_asked_again_and_not_searched(wire, ap
     wire.post(START).side_effect = [httpx.Response(200, json={"jobId": "j9"})]
     assert await start(api) == "j9"
     assert history.call_count == 0
+
+
+async def find(api, *, others=()):
+    asked_at = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    return await find_started(api, "p1", OPTIONS, name="Nuclei", key="k", asked_at=asked_at, others=others)
+
+
+async def test_a_start_of_a_killed_command_is_looked_for_and_not_sent_again_where_no_key_is_known(wire, api):
+    posted = wire.post(START)
+    wire.get(HISTORY).mock(return_value=jobs(job("old", at="2026-11-24T11:59:59.000Z"), job("ours"), job("other")))
+    assert await find(api, others={"other"}) == "ours"
+    assert not posted.called
+
+
+async def test_a_start_of_a_killed_command_that_made_no_job_is_told_as_such(wire, api):
+    wire.get(HISTORY).mock(return_value=jobs(job("old", at="2026-11-24T11:59:59.000Z")))
+    with pytest.raises(NotFound) as raised:
+        await find(api)
+    assert raised.value.code == "NOT_STARTED"

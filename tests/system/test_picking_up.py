@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from system.processes import until
+from system.processes import Served, until
 
 FAST = 3
 SLOW = 300
@@ -342,3 +342,55 @@ def test_a_job_of_this_machine_s_own_server_is_told_as_such(exportctl, fast):
     assert exportctl.run("resume").status == 0
     [row] = rows(exportctl.run("list", "--ndjson"))
     assert (row["status"], row["jobId"]) == ("completed", ended.result["jobId"])
+
+
+def test_an_output_has_one_writer_and_the_second_starts_nothing(exportctl, serve, slow):
+    served = serve(slow)
+    with exportctl.start("run", "slow", *served.options, "-o", "x.zip", "--ndjson", "--progress", "none") as run:
+        job = read_until(run, "export:progress")["jobId"]
+        second = exportctl.run("run", "slow", *served.options, "-o", "x.zip", "--overwrite", "--ndjson")
+        assert (second.status, second.result["error"]["code"], second.result["jobId"]) == (11, "LOCKED", None)
+        assert job in second.result["error"]["message"]
+        joined = exportctl.start(
+            "run", "slow", *served.options, "-o", "x.zip", "--if-busy", "join", "--ndjson", "--progress", "none"
+        )
+        stdout, stderr = joined.communicate()
+        run.communicate()
+    assert (run.returncode, joined.returncode) == (0, 0), stderr
+    result = orjson.loads(stdout.splitlines()[-1])
+    assert (result["jobId"], result["file"], result["verified"]) == (job, str(exportctl.folder / "x.zip"), True)
+    assert len(rows(exportctl.run("list", "slow", *served.options, "--ndjson"))) == 1
+    assert [path.name for path in exportctl.folder.iterdir()] == ["x.zip"]
+
+
+def test_what_was_to_be_extracted_is_extracted_when_it_is_picked_up(exportctl, serve, fast):
+    served = serve(fast)
+    with exportctl.start("run", "fast", *served.options, "--extract", "out", "--ndjson", "--progress", "none") as run:
+        read_until(run, "export:progress")
+        run.kill()
+        run.communicate()
+    exportctl.environment["EXPORTCTL_TOKEN"] = served.token
+    wanted, exportctl.folder = exportctl.folder / "out", exportctl.home
+    ended = exportctl.run("resume", "--ndjson")
+    assert ended.status == 0, ended.stderr
+    assert ended.result["file"] == str(wanted)
+    assert any(wanted.iterdir())
+    assert not list(wanted.parent.glob("*.zip"))
+
+
+def test_jobs_of_several_servers_are_followed_and_cancelled_together(exportctl, serve, fast, slow, tmp_path):
+    first = serve(fast)
+    second = Served.start(exportctl, slow, state=tmp_path / "second")
+    try:
+        exportctl.environment["EXPORTCTL_TOKEN"] = first.token
+        quick, long = started(exportctl, first, "fast"), started(exportctl, second, "slow")
+        ended = exportctl.run("cancel", quick, long, "--ndjson")
+        assert ended.status == 0, ended.stderr
+        results = {line["jobId"]: line["outcome"] for line in ended.lines if line["event"] == "result"}
+        assert results[long.split("/")[1]] == "cancelled"
+        assert len(results) == 2
+        ended = exportctl.run("follow", quick, long, "--ndjson")
+        assert len([line for line in ended.lines if line["event"] == "result"]) == 2
+        assert ended.status == 10  # that of the first which is not done: a job that was cancelled
+    finally:
+        second.end()
