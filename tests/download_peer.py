@@ -19,6 +19,7 @@ from exportctl.client.archive import Archive
 from exportctl.client.download import Download
 from exportctl.client.http import Server
 from exportctl.client.pace import Pace
+from exportctl.model.errors import ExportctlError
 
 JOB, PROJECT = "6f0c2b7e-1111-4222-8333-944445555666", "nuclei"
 
@@ -149,3 +150,20 @@ class Bench:
 
     def progress(self):
         return [line.progress for line in self.lines if line.event == "export:progress" and line.progress is not None]
+
+
+def names(target):
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+async def fetched(bench, target, **options):
+    """Return what came of it: the bytes at the target, or the error's class."""
+    try:
+        saved = await bench.download(**options).to_file(target, overwrite=False)
+    except ExportctlError as error:
+        assert not target.exists()
+        return type(error)
+    assert saved.verified
+    assert saved.sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert names(target) == [target.name]
+    return target.read_bytes()

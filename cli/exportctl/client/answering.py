@@ -1,8 +1,8 @@
 """The HTTP client of httpx, held within bounds: how large an answer may be, how slowly it may come, where it may lead.
 
 - A server of plain http that sends on to the same path of the same host over TLS is taken at its word, from then on and
-  for all requests, the socket's too. A POST stays a POST. No other redirect is followed: it would carry the sign-in to
-  wherever it points.
+  for all requests, the socket's too. A POST stays a POST. No other redirect is followed, but that of an archive to
+  where it is kept, which hears nothing of the sign-in.
 - An answer that is no archive has at most `LARGEST` bytes, and brings `LEAST` bytes in every `PATIENCE` seconds.
 - Whoever sends the head of an answer drop by drop is left after the request's own time-outs together.
 """
@@ -22,6 +22,10 @@ PATIENCE: Final = 30.0
 LEAST: Final = 1024
 SIGN_IN_SECONDS: Final = 60.0
 """What signing in, or another command's renewal of the session, may add to a request."""
+_MOST_LEADS: Final = 5
+_ARCHIVE: Final = "exportctl.archive"
+"""The request's extension that says so where its path does not."""
+_TOLD_ELSEWHERE: Final = frozenset({"accept", "accept-encoding", "user-agent", "range", "if-range"})
 _LEADING: Final = frozenset({301, 302, 307, 308})
 
 
@@ -50,6 +54,29 @@ class Client(httpx.AsyncClient):
         await response.aclose()
         self._lead(request)
         return await self._answer(request, options)
+
+    async def archive_behind(self, response: httpx.Response) -> httpx.Response:
+        """Return the answer that a redirect of an archive leads to: object storage, with a signature in its address.
+
+        Another host is told nothing of the sign-in, and nobody is led from TLS to plain http. A redirect that leads
+        nowhere is returned as it is.
+        """
+        asked = response.request
+        for _ in range(_MOST_LEADS):
+            target = _target_of(response)
+            if target is None:
+                break
+            await response.aclose()
+            if target.scheme == "https":
+                self._open_trust()
+            told = [
+                (name, value)
+                for name, value in asked.headers.multi_items()
+                if name.lower() in _TOLD_ELSEWHERE or (_origin(target) == _origin(asked.url) and name.lower() != "host")
+            ]
+            request = httpx.Request("GET", target, headers=told, extensions={**asked.extensions, _ARCHIVE: True})
+            response = await self._answer(request, {"stream": True, "auth": None})
+        return response
 
     async def _answer(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
         limits = request.extensions.get("timeout") or {}
@@ -96,9 +123,28 @@ class Client(httpx.AsyncClient):
             request.headers["Host"] = request.url.netloc.decode("ascii")
 
 
+def _target_of(response: httpx.Response) -> httpx.URL | None:
+    """Return where a redirect leads, None where there is none to be followed."""
+    asked = response.request.url
+    if not response.has_redirect_location:
+        return None
+    try:
+        target = asked.join(response.headers["Location"])
+    except httpx.InvalidURL:
+        return None
+    is_place = target.scheme in {"http", "https"} and target.host and not target.userinfo
+    return target if is_place and (asked.scheme, target.scheme) != ("https", "http") else None
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
 async def _bound(response: httpx.Response) -> None:
     """Hold the answer's body within bounds; an archive has its own (`intake`), and a socket none."""
-    is_archive = response.is_success and response.request.url.path.endswith("/download")
+    is_archive = response.is_success and (
+        response.request.url.path.endswith("/download") or _ARCHIVE in response.request.extensions
+    )
     if not is_archive and response.status_code != httpx.codes.SWITCHING_PROTOCOLS:
         largest = LARGEST_PACKED if "Content-Encoding" in response.headers else LARGEST
         response.stream = _Bounded(response.stream, largest)

@@ -125,12 +125,17 @@ class Asker:
     async def stream(
         self, method: str, path: str, headers: Mapping[str, str], *, accepts: frozenset[int], what: str
     ) -> AsyncIterator[httpx.Response]:
-        """Open an answer whose body is no JSON; any status but those it `accepts` is raised."""
+        """Open an answer whose body is no JSON; any status but those it `accepts` is raised.
+
+        A GET is followed to where an archive is kept.
+        """
         try:
             for is_last in (False, True):
                 seen = self.renewals
                 request = self.http.build_request(method, path, headers=headers)
                 response = await self.http.send(request, stream=True)
+                if method == "GET":
+                    response = await self.http.archive_behind(response)
                 try:
                     if response.status_code in accepts:
                         yield response
