@@ -45,6 +45,23 @@ class Asked:
     headers: dict
     writer: asyncio.StreamWriter
     method: str = "GET"
+    line: str = ""
+
+    @property
+    def offset(self):
+        """From where an archive in the making is wanted; None where it is the finished one."""
+        found = re.search(r"[?]live=1&offset=(\d+) ", self.line)
+        return int(found[1]) if found else None
+
+    def live(self, content=WHOLE, *, etag='"v1"', until=None, ends=True, **headers):
+        """Answer with the bytes of an archive in the making up to `until`; then end, be cut, or with None stay open."""
+        piece = content[self.offset : until]
+        body = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+        self.say(200, {"Transfer-Encoding": "chunked", "ETag": etag, **headers}, body)
+        if ends:
+            self.writer.write(b"0\r\n\r\n")
+        elif ends is not None:
+            self.writer.close()
 
     @property
     def start(self):
@@ -92,7 +109,12 @@ class Peer:
             while not writer.is_closing():
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
-                asked = Asked({name.lower(): value for name, value in lines}, writer, head.partition(" ")[0])
+                asked = Asked(
+                    {name.lower(): value for name, value in lines},
+                    writer,
+                    head.partition(" ")[0],
+                    head.split("\r\n")[0],
+                )
                 self.asked.append(asked)
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 answer(asked)

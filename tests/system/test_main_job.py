@@ -36,6 +36,8 @@ def test_progress_never_falls_within_a_phase_and_both_phases_reach_the_end(expor
     lines = exportctl.run("run", NUCLEI, "--ndjson").lines
     for phase in ("processing", "downloading"):
         told = [line["progress"] for line in lines if line["event"] == "export:progress" and line["phase"] == phase]
+        # While the archive is made nobody knows of how much: then there is no share.
+        told = [share for share in told if share is not None or phase == "processing"]
         assert told == sorted(told)
         assert told[-1] == 100
 

@@ -218,6 +218,26 @@ class Api(Asker):
         ) as response:
             yield response
 
+    @asynccontextmanager
+    async def open_live(
+        self, project_id: str, job_id: str, *, offset: int, etag: str | None
+    ) -> AsyncIterator[httpx.Response]:
+        """Open the bytes from `offset` on of an archive in the making, of this making where `etag` says which.
+
+        Any refusal but 412 and 416 is raised; whether it is offered at all is to be seen from the answer.
+        """
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if etag is not None:
+            headers["If-Match"] = etag
+        async with self.stream(
+            "GET",
+            f"{self._job_path(project_id, job_id)}/download?live=1&offset={offset}",
+            headers,
+            accepts=frozenset({200, 412, 416}),
+            what=f"the archive of job {job_id}",
+        ) as response:
+            yield response
+
     async def head_download(self, project_id: str, job_id: str) -> httpx.Headers:
         """Return the headers of the archive, without its bytes: a range would not do on protocol 1 (`WIRE.md`, 10)."""
         async with self.stream(

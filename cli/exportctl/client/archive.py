@@ -9,9 +9,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from exportctl.client.answers import is_weak
 from exportctl.client.api import Api
 from exportctl.client.asking import moment_of
-from exportctl.client.partial import Partial, cannot_write
+from exportctl.client.partial import Origin, Partial, cannot_write
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.client.wire import settled
 from exportctl.model.errors import ExportctlError, NotFound
@@ -40,6 +41,22 @@ class Saved:
     sha256: str
     verified: bool
     resumed_from: int | None
+
+
+def goes_on(origin: Origin, size: int, wanted: Archive, *, verify: bool) -> bool:
+    """Return whether `size` bytes of `origin` may be the first ones of the archive wanted.
+
+    Where the server cannot tell them apart for sure, only what is verified afterwards may.
+    """
+    return (
+        size > 0
+        and origin.etag is not None
+        and origin.job_id == wanted.job_id
+        and (wanted.sha256 is None or origin.sha256 in {None, wanted.sha256.lower()})
+        and wanted.size in {None, origin.size or wanted.size}
+        and size <= (wanted.size or origin.size or size)
+        and (verify or not is_weak(origin.etag))
+    )
 
 
 async def present_archive(path: Path, archive: Archive, api: Api | None = None) -> Saved | None:

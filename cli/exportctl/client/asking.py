@@ -33,6 +33,7 @@ AGAIN_SECONDS: Final = 15.0
 SILENCES: Final = 2
 """Attempts without any answer: half a minute of silence is enough to know a server that says nothing."""
 _UNAUTHORIZED: Final = 401
+_TOO_MANY: Final = 429
 _WORDS_SECONDS: Final = 10.0
 _WORDS_BYTES: Final = 1 << 16
 
@@ -189,6 +190,13 @@ def _wait_for(error: Exception, *, waits_for_room: bool) -> bool | float:
     if error.retry_after is None:
         return True
     return error.retry_after if error.retry_after <= BUDGET_SECONDS else False
+
+
+def may_pass(error: ExportctlError) -> bool:
+    """Return whether a refusal or a broken connection may be cured by waiting, within reason."""
+    if error.retry_after is not None and error.retry_after > BUDGET_SECONDS:
+        return False
+    return failures.is_passing(error) or error.answered == _TOO_MANY
 
 
 def is_lost(error: ExportctlError) -> bool:

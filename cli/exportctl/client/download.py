@@ -11,62 +11,32 @@ What was put together under a weak validator is believed only when every check h
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-import httpx
-
-from exportctl.client import answers, failures
-from exportctl.client.api import Api
-from exportctl.client.archive import Archive, Saved, check_space, present_archive, why_gone
-from exportctl.client.asking import BUDGET_SECONDS
-from exportctl.client.intake import LEAST, Intake, Place, Tally
-from exportctl.client.pace import Pace
+from exportctl.client import answers
+from exportctl.client.archive import Archive, Saved, check_space, goes_on, present_archive
+from exportctl.client.fetching import ATTEMPTS, Fetching
+from exportctl.client.intake import Tally
 from exportctl.client.partial import Origin, Partial
 from exportctl.client.pipe import Pipe
 from exportctl.client.unpack import unpacked
 from exportctl.client.verify import check_archive
 from exportctl.client.wire import settled
-from exportctl.model.errors import Damaged, ExportctlError, NotFound, Unreachable
-from exportctl.model.lines import Line, Log
+from exportctl.model.errors import Damaged, ExportctlError
 
 __all__ = ["ATTEMPTS", "Archive", "Download", "Saved", "check_space", "present_archive"]
 
-ATTEMPTS: Final = 6
-"""Broken connections in a row, none of which brought `LEAST` bytes, before giving up."""
-_FRUITFUL_WAIT: Final = 0.05
-"""Seconds before the next connection where the last one brought something."""
-_GONE: Final = 410
-_TOO_MANY: Final = 429
-
 
 @dataclass(slots=True, kw_only=True)
-class Download:
-    """One download. `tell` takes its lines; `sleep` and `jitter` (0 to 1) are the waits between attempts.
+class Download(Fetching):
+    """One download. `verify`: whether what comes is held against its digest and its own CRCs.
 
     `keeps_partial`: whether what was fetched stays on disk for a later command where this one does not come to its end.
     """
 
-    api: Api
-    archive: Archive
-    pace: Pace
-    tell: Callable[[Line], None]
-    sleep: Callable[[float], Awaitable[None]]
-    jitter: Callable[[], float]
     verify: bool = True
     keeps_partial: bool = True
-    _tally: Tally = field(init=False, default_factory=Tally)
-    _total: int | None = field(init=False)
-    _sha256: str | None = field(init=False)
-    _resumed_from: int | None = field(init=False, default=None)
-    _is_pieced: bool = field(init=False, default=False)
-    _is_gone: bool = field(init=False, default=False)
-
-    def __post_init__(self) -> None:
-        self._total = self.archive.size
-        self._sha256 = self.archive.sha256 and self.archive.sha256.lower()
 
     async def to_file(self, target: Path, *, overwrite: bool) -> Saved:
         """Fetch, check and put the archive at `target`.
@@ -112,7 +82,9 @@ class Download:
                 partial.remove()
             raise
         except BaseException:
-            if self._is_gone or not self.keeps_partial:
+            # Of one in the making: the job ended without an archive, or nothing has come of it yet.
+            is_nothing = self.facts is not None and (self.facts.cancelled() or not partial.size)
+            if self._is_gone or is_nothing or not self.keeps_partial:
                 partial.remove()
             raise
 
@@ -154,18 +126,9 @@ class Download:
         """Take over the bytes of an earlier attempt where they are of this archive."""
         origin, size = partial.origin(), partial.size
         wanted = self.archive
-        if (
-            size == 0
-            or origin is None
-            or origin.etag is None
-            or origin.job_id != wanted.job_id
-            or self._sha256 not in {None, origin.sha256}
-            or wanted.size not in {None, origin.size or wanted.size}
-            or size > (wanted.size or origin.size or size)
-            or not (self.verify or not answers.is_weak(origin.etag))
-        ):
+        if origin is None or not goes_on(origin, size, wanted, verify=self.verify):
             return
-        if wanted.size is None and origin.size is not None and not await self._still_is(origin):
+        if self.facts is None and wanted.size is None and origin.size is not None and not await self._still_is(origin):
             return
         stop = threading.Event()
         tally = await settled(asyncio.to_thread(Tally.of, partial.path, stop), stop.set)
@@ -184,114 +147,6 @@ class Download:
             await self._raise_lasting(error)
             return True
         return (found.get("ETag"), found.get("Content-Length")) == (origin.etag, str(origin.size))
-
-    async def _fetch(self, place: Place) -> None:
-        """Bring the bytes that lack, over as many connections as it takes."""
-        fruitless = 0
-        self.pace.begin(self._tally.size, self._total)
-        while not self._is_whole():
-            before, wait = self._tally.size, 0.0
-            try:
-                await self._fetch_once(place)
-            except answers.Changed as change:
-                self._restart(place, str(change))
-                before = 0
-            except ExportctlError as error:
-                await self._raise_lasting(error)
-                is_fruitful = self._tally.size - before >= LEAST or self._is_whole()
-                if not is_fruitful and fruitless + 1 >= ATTEMPTS:
-                    raise
-                self._log("download-interrupted", error.message)
-                wait = _FRUITFUL_WAIT if is_fruitful else min(10.0, 2.0**fruitless)
-                wait = max(wait * (0.5 + self.jitter() / 2), error.retry_after or 0.0)
-            else:
-                if self._total is None:
-                    break
-            fruitless = 0 if self._tally.size - before >= LEAST else fruitless + 1
-            if fruitless >= ATTEMPTS and not self._is_whole():
-                raise Unreachable(
-                    "the server keeps breaking off the download", hint="exportctl download goes on with it"
-                )
-            if wait:
-                await self.sleep(wait)
-        self.pace.finish(self._tally.size)
-
-    async def _raise_lasting(self, error: ExportctlError) -> None:
-        """Raise what no waiting cures; where the archive is gone for good, that, and the partial goes too."""
-        if isinstance(error, NotFound):
-            why = error if error.answered == _GONE else await why_gone(self.api, self.archive)
-            self._is_gone = why is not None
-            raise why or error
-        if not _may_pass(error):
-            raise error
-
-    async def _fetch_once(self, place: Place) -> None:
-        headers = {}
-        origin = place.origin()
-        if self._tally.size and origin is not None and origin.etag is not None:
-            headers = {"Range": f"bytes={self._tally.size}-", "If-Range": origin.etag}
-        async with self.api.open_download(self.archive.project_id, self.archive.job_id, headers) as response:
-            answers.check_kind(response, self.api.server.url)
-            left = None
-            match response.status_code:
-                case 206 if headers and origin is not None:
-                    part = answers.rest(response, self._tally.size, etag=origin.etag, size=origin.size)
-                    left, self._total = part.bytes, self._total or part.total
-                    self._is_pieced = True  # validators have lied before: weak ones, and those made of size and time
-                case 200:
-                    if self._tally.size:
-                        self._restart(place, "the server sent it from its beginning")
-                    self._begin(place, response)
-                case 206:
-                    raise answers.Changed("the server sent a part where it was asked for all")
-                case _:
-                    self._check_end(response)
-                    return
-            if isinstance(place, Partial):
-                place.go_on_at(self._tally.size)  # what was written and not counted in is not gone on with
-            if left is None and self._total is not None:
-                left = self._total - self._tally.size
-            intake = Intake(place=place, tally=self._tally, pace=self.pace, left=left)
-            try:
-                await intake.take(response)
-            except httpx.HTTPError as error:
-                raise failures.from_transport(error, self.api.url) from error
-
-    def _begin(self, place: Place, response: httpx.Response) -> None:
-        total, digest = answers.content_length(response), answers.sha256_of(response)
-        wanted = self.archive
-        if total is not None and total != wanted.size:
-            if wanted.size is not None and wanted.sha256 is not None:
-                raise Damaged(
-                    f"the server has an archive of {total} bytes where it announced {wanted.size}", code="OTHER_SIZE"
-                )
-            # A size without a digest was asked for before, not announced: the archive may be another by now.
-            self.archive = wanted = replace(wanted, size=total)
-            if isinstance(place, Partial):
-                check_space(place.target, wanted)
-        self._total = wanted.size
-        if wanted.sha256 is None:
-            self._sha256 = digest
-        etag = response.headers.get("ETag")
-        place.begin(Origin(job_id=wanted.job_id, etag=etag, size=self._total, sha256=self._sha256))
-        self.pace.begin(0, self._total)
-
-    def _check_end(self, response: httpx.Response) -> None:
-        """Take what is there for all where the server says so; begin anew where it does not."""
-        part = answers.content_range(response)
-        if part is None or part.total != self._tally.size or self._tally.size == 0:
-            raise answers.Changed("the server has no such range")
-        self._total = part.total
-
-    def _restart(self, place: Place, reason: str) -> None:
-        wanted = self.archive
-        place.begin(Origin(job_id=wanted.job_id, etag=None, size=wanted.size, sha256=wanted.sha256))
-        self._tally, self._resumed_from, self._is_pieced = Tally(), None, False
-        self._total, self._sha256 = wanted.size, wanted.sha256 and wanted.sha256.lower()
-        self._log("download-restarted", f"the download begins anew: {reason}")
-
-    def _is_whole(self) -> bool:
-        return self._total is not None and self._tally.size >= self._total
 
     async def _check(self, partial: Partial) -> None:
         """Hold what is there against all that is known of it; a second pass only where the first could not follow."""
@@ -321,17 +176,3 @@ class Download:
             verified=self.verify and can_tell,
             resumed_from=self._resumed_from,
         )
-
-    def _log(self, code: str, message: str) -> None:
-        self.tell(
-            Log(
-                job_id=self.archive.job_id, project_id=self.archive.project_id, level="info", code=code, message=message
-            )
-        )
-
-
-def _may_pass(error: ExportctlError) -> bool:
-    """Return whether a refusal or a broken connection may be cured by waiting, within reason."""
-    if error.retry_after is not None and error.retry_after > BUDGET_SECONDS:
-        return False
-    return failures.is_passing(error) or error.answered == _TOO_MANY

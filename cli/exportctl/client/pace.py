@@ -40,17 +40,26 @@ class Pace:
     _paid_at: float = field(init=False, default=0.0)
     _paid_bytes: int = field(init=False, default=0)
 
-    def begin(self, at: int, total: int | None) -> None:
-        """Say where the download begins, of how many bytes."""
+    def begin(self, at: int, total: int | None, *, quietly: bool = False) -> None:
+        """Note where the download begins, of how many bytes, and say so unless `quietly`: with the first ones then."""
         self._total = total
         self._bytes = self._told_bytes = self._began_bytes = self._paid_bytes = at
         self._began_at = self._paid_at = self.monotonic()
-        self._tell()
+        if quietly:
+            self._told_at = self._began_at
+        else:
+            self._tell()
+
+    def expect(self, total: int | None) -> None:
+        """Note of how many bytes it is, which was not known before."""
+        self._total = total
 
     def at(self, size: int) -> None:
         """Note how many bytes there are now."""
         self._bytes = size
         now = self.monotonic()
+        if self._total is None and size == self._told_bytes:
+            return  # an archive in the making may not grow for minutes
         if now - self._told_at >= EVERY:
             fresh = max(0, size - self._told_bytes) / (now - self._told_at)
             self._rate = fresh if self._rate is None else self._rate + _SMOOTHING * (fresh - self._rate)

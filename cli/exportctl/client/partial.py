@@ -81,6 +81,13 @@ class Partial:
         try:
             os.ftruncate(self._file, 0)
             os.lseek(self._file, 0, os.SEEK_SET)
+        except OSError as error:
+            raise cannot_write(self.target, error) from error
+        self.note(origin)
+
+    def note(self, origin: Origin) -> None:
+        """Note more of the archive whose bytes these are."""
+        try:
             aside = self._sidecar.with_name(self._sidecar.name + ".new")
             try:
                 with aside.open("wb") as file:

@@ -48,6 +48,10 @@ class Pipe:
             )
         self._origin = origin
 
+    def note(self, origin: Origin) -> None:
+        """Note more of the archive whose bytes these are."""
+        self._origin = origin
+
     async def append(self, chunk: bytes | memoryview) -> None:
         """Write all of `chunk`. A broken pipe is let through; any other refusal is `CannotWrite`."""
         self._has_bytes = self._has_bytes or bool(chunk)

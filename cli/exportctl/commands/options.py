@@ -154,6 +154,9 @@ class Saving:
         str | None,
         typer.Option("--limit-rate", metavar="RATE", help="Bytes a second at most; 500k, 2M and 1.5G are understood."),
     ] = None
+    no_live: Annotated[
+        bool, typer.Option("--no-live", help="Do not stream the archive while it is made; wait until it is whole.")
+    ] = False
     strict: Annotated[bool, typer.Option("--strict", help="Completed with warnings is status 3; the file is kept.")] = (
         False
     )

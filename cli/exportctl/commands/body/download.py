@@ -63,7 +63,14 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
         session.memory.ended(report, "completed")
         archive = Archive(project_id=project.id, job_id=seen.id, size=seen.file_size, sha256=seen.sha256)
         return await exporting.fetch(
-            session, api, archive, project, destination=destination, saving=saving, report=report, accepts_present=True
+            session,
+            api,
+            archive,
+            project=project,
+            destination=destination,
+            saving=saving,
+            report=report,
+            accepts_present=True,
         )
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -23,7 +25,7 @@ from exportctl.commands.body.session import Session
 from exportctl.commands.options import Saving
 from exportctl.model.errors import CancelledElsewhere, CannotWrite, ExportFailed, Usage
 from exportctl.model.job import Job
-from exportctl.model.lines import Log, Outcome
+from exportctl.model.lines import Line, Log, Outcome
 from exportctl.protocol.events import Cancelled
 
 LOCKED_SECONDS: Final = 0.5
@@ -80,8 +82,9 @@ async def fetch(
     session: Session,
     api: Api,
     archive: Archive,
-    project: Project,
+    facts: asyncio.Future[Archive] | None = None,
     *,
+    project: Project,
     destination: Destination,
     saving: Saving,
     report: Report,
@@ -91,31 +94,15 @@ async def fetch(
 ) -> int:
     """Bring the archive to its destination, or to `target` where one is given, and tell the end; return the status.
 
-    `accepts_present`: a file that is there already, complete and verified, is success without a byte fetched. `claim`:
-    the command's own on the output, where it has one already.
+    `facts`: those of an archive that is still being made. `accepts_present`: a file that is there already, complete and
+    verified, is success without a byte fetched. `claim`: the command's own on the output, where it has one already.
     """
-    session.waiting_for = "the archive"
-    pace = Pace(
-        job_id=archive.job_id,
-        project_id=project.id,
-        tell=session.tell,
-        monotonic=time.monotonic,
-        sleep=asyncio.sleep,
-        limit=parse_rate(saving.limit_rate),
-    )
-    download = Download(
-        api=api,
-        archive=archive,
-        pace=pace,
-        tell=session.tell,
-        sleep=asyncio.sleep,
-        jitter=random.random,
-        verify=saving.verify,
-        keeps_partial=session.outlives,
+    bringing = Bringing(
+        session=session, api=api, saving=saving, destination=destination, project=project, report=report
     )
     saved: Saved | None
     if destination.is_stdout:
-        saved = await download.to_descriptor(1)
+        saved = await bringing.download(archive, facts).to_descriptor(1)
     else:
         report.target = target = target or destination_path(destination, project, archive.job_id)
         folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
@@ -123,14 +110,18 @@ async def fetch(
         async with _claimed(session, archive, places, claim) as was_waited_for:
             if folder is not None and not destination.is_folder and not was_waited_for:
                 destination.check_free(folder, is_folder=True)  # before a byte is fetched: its name may hold the job
-            saved = await present_archive(target, archive, api) if accepts_present or was_waited_for else None
+            may_be_there = accepts_present or was_waited_for
+            saved = None
+            if facts is not None:
+                if not (may_be_there and _is_there(target)):
+                    saved = await bringing.ahead(target, archive, facts)
+                archive = await asyncio.shield(facts)
+            session.waiting_for = "the archive"
+            if saved is None and may_be_there:
+                saved = await present_archive(target, archive, api)
             while saved is None:
-                destination.check(project=project.title or project.id, today=today())
-                destination.check_free(target)
-                check_space(target, archive)
-                to = download.to_folder if destination.is_folder else download.to_file
                 try:
-                    saved = await to(target, overwrite=destination.overwrite)
+                    saved = await bringing.to(target, archive)
                 except CannotWrite as error:
                     if error.code != "LOCKED":
                         raise
@@ -142,6 +133,76 @@ async def fetch(
     return session.conclude(
         report, Outcome.COMPLETED, ExportFailed.exit_status if saving.strict and report.warnings else 0
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bringing:
+    """The fetching of one archive; it may take several downloads."""
+
+    session: Session
+    api: Api
+    saving: Saving
+    destination: Destination
+    project: Project
+    report: Report
+
+    def download(self, archive: Archive, facts: asyncio.Future[Archive] | None = None) -> Download:
+        """Return a download of the archive, of one still being made where `facts` are to come."""
+        return Download(
+            api=self.api,
+            archive=archive,
+            pace=Pace(
+                job_id=archive.job_id,
+                project_id=self.project.id,
+                tell=functools.partial(self._tell_progress, is_whole=facts is None),
+                monotonic=time.monotonic,
+                sleep=asyncio.sleep,
+                limit=parse_rate(self.saving.limit_rate),
+            ),
+            tell=self.session.tell,
+            sleep=asyncio.sleep,
+            jitter=random.random,
+            verify=self.saving.verify,
+            keeps_partial=self.session.outlives,
+            facts=facts,
+        )
+
+    def _tell_progress(self, line: Line, *, is_whole: bool) -> None:
+        """Tell how far it is; of an archive in the making when its job is told to have begun: bytes outrun words."""
+        report = self.report
+        if is_whole or (report.watch is not None and report.watch.job.seq):
+            report.downloading_began()
+            self.session.tell(line)
+
+    async def to(self, target: Path, archive: Archive, facts: asyncio.Future[Archive] | None = None) -> Saved:
+        """Bring the archive to `target`."""
+        destination = self.destination
+        destination.check(project=self.project.title or self.project.id, today=today())
+        destination.check_free(target)
+        check_space(target, archive)
+        download = self.download(archive, facts)
+        to = download.to_folder if destination.is_folder else download.to_file
+        return await to(target, overwrite=destination.overwrite)
+
+    async def ahead(self, target: Path, archive: Archive, facts: asyncio.Future[Archive]) -> Saved | None:
+        """Bring an archive to `target` while it is made; None where that cannot be now.
+
+        What is in the way may be gone when the archive is whole, and is judged then.
+        """
+        try:
+            return await self.to(target, archive, facts)
+        except CannotWrite as error:
+            if facts.done():
+                raise
+            words = printable(f"{error.message}: tried again when the archive is whole")
+            self.session.tell(
+                Log(job_id=archive.job_id, project_id=self.project.id, level="warning", code="not-ahead", message=words)
+            )
+            return None
+
+
+def _is_there(target: Path) -> bool:
+    return os.path.lexists(target)
 
 
 @contextlib.asynccontextmanager

@@ -31,6 +31,7 @@ class Report:
     project_id: str | None = None
     began: float = field(init=False)
     processed: float | None = None
+    fetched_since: float | None = None
     downloaded: float | None = None
     saved: Saved | None = None
     warnings: tuple[str, ...] = ()
@@ -59,6 +60,11 @@ class Report:
         """Note that the server is done."""
         self.processed = self.monotonic()
 
+    def downloading_began(self) -> None:
+        """Note that bytes of the archive come."""
+        if self.fetched_since is None:
+            self.fetched_since = self.monotonic()
+
     def downloading_ended(self, saved: Saved) -> None:
         """Note that the archive lies where it should."""
         self.downloaded = self.monotonic()
@@ -79,7 +85,7 @@ class Report:
         self.told = exit_code
         saved = self.saved
         now = self.monotonic()
-        begun_download = self.processed if self.processed is not None else self.began
+        fetched_since = next((at for at in (self.fetched_since, self.processed) if at is not None), self.began)
         return Result(
             job_id=self.job_id,
             project_id=self.project_id,
@@ -93,7 +99,7 @@ class Report:
             warnings=self.warnings,
             seconds=Seconds(
                 processing=None if self.processed is None else round(self.processed - self.began, 3),
-                downloading=None if self.downloaded is None else round(self.downloaded - begun_download, 3),
+                downloading=None if self.downloaded is None else round(self.downloaded - fetched_since, 3),
                 total=round(now - self.began, 3),
             ),
             stats=self._stats(),

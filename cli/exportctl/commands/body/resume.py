@@ -5,6 +5,7 @@ command would have put it.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from exportctl.client.follow import Follower
 from exportctl.client.http import parse_url
 from exportctl.client.starting import find_started
 from exportctl.commands.body import exporting
+from exportctl.commands.body.ahead import Ahead, may_fetch_ahead
 from exportctl.commands.body.download import not_ready, project_of
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import settings_of_known
@@ -33,6 +35,7 @@ from exportctl.commands.body.target import Settings, settings_of
 from exportctl.commands.options import Connection, Saving, Shared
 from exportctl.model.errors import ExportctlError, NotFound, Usage
 from exportctl.model.lines import Log, Outcome
+from exportctl.protocol.events import Completed
 from exportctl.store.jobs import KnownJob, LostStart
 
 
@@ -156,12 +159,10 @@ class Resuming:
                 session.fail(not_ready(seen), outcome, report=report)
                 return
             if seen.status != "completed":
-                watch = follower.watch(report.project_id or "", known.job_id, after=known.cursor)
-                watch.log = known.log
-                job = await stopping.end(api, follower, watch, report)
-                if exporting.conclude(session, report, job) is not None:
+                found = await self._follow(report, stopping, api, follower, seen=seen, known=known)
+                if found is None:
                     return
-                seen = replace(await api.status(report.project_id, known.job_id), project_id=report.project_id)
+                seen = found
             else:
                 report.processing_ended()
                 session.memory.ended(report, "completed")
@@ -171,6 +172,23 @@ class Resuming:
             if isinstance(error, NotFound):
                 self._forget(report)
             session.fail(error, report=report)
+
+    async def _follow(
+        self, report: Report, stopping: Stopping, api: Api, follower: Follower, *, seen: JobStatus, known: KnownJob
+    ) -> JobStatus | None:
+        """Follow a job to its end; return how it is then where its archive is still to be fetched, else None."""
+        watch = follower.watch(report.project_id or "", known.job_id, after=known.cursor)
+        watch.log = known.log
+        async with Ahead() as ahead:
+            if may_fetch_ahead(api, self.saving):
+                ahead.begin(functools.partial(self._fetch, report, api, seen, known))
+            job = await ahead.beside(stopping.end(api, follower, watch, report))
+            if not isinstance(job.end, Completed):
+                await ahead.give_up()
+            if exporting.conclude(self.session, report, job) is not None:
+                return None
+            found = replace(await api.status(report.project_id, known.job_id), project_id=report.project_id)
+            return found if await ahead.finish(_archive_of(found)) is None else None
 
     async def _find(self, report: Report, start: LostStart, api: Api) -> None:
         """Find the job of a start whose answer was lost, by asking again with its key; it is not started twice."""
@@ -188,8 +206,15 @@ class Resuming:
         report.job_id = job_id
         self.session.memory.begin(report, named_job(job, Begun(job_id=job_id)), key=start.key)
 
-    async def _fetch(self, report: Report, api: Api, seen: JobStatus, known: KnownJob) -> None:
-        """Bring the archive to where it was meant to go, or where it is to go now."""
+    async def _fetch(
+        self,
+        report: Report,
+        api: Api,
+        seen: JobStatus,
+        known: KnownJob,
+        facts: asyncio.Future[Archive] | None = None,
+    ) -> int:
+        """Bring the archive to where it was meant to go, or where it is to go now; `facts` of one still being made."""
         saving = replace(self.saving, overwrite=self.saving.overwrite or known.overwrites)
         project = project_of(seen)
         place, target = self.destination, None
@@ -208,18 +233,22 @@ class Resuming:
                 output=target,
                 extract=folder,
                 overwrites=saving.overwrite,
-                status="completed",
+                status="completed" if facts is None else known.status,
             ),
         )
-        archive = Archive(project_id=project.id, job_id=seen.id, size=seen.file_size, sha256=seen.sha256)
-        await exporting.fetch(
+        return await exporting.fetch(
             self.session,
             api,
-            archive,
-            project,
+            _archive_of(seen),
+            facts,
+            project=project,
             destination=place,
             saving=saving,
             report=report,
             target=target,
             accepts_present=True,
         )
+
+
+def _archive_of(seen: JobStatus) -> Archive:
+    return Archive(project_id=seen.project_id or "", job_id=seen.id, size=seen.file_size, sha256=seen.sha256)

@@ -1,25 +1,31 @@
 """The main job: start, follow, fetch, verify; on the configured server or on the embedded one."""
 
+import functools
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import orjson
+
 from exportctl.client.api import Api, Project
+from exportctl.client.archive import Archive
 from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination, parse_output
 from exportctl.commands.body import exporting
+from exportctl.commands.body.ahead import Ahead, may_fetch_ahead
 from exportctl.commands.body.content import wire_options
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import way_back
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import embedded, place_for, reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.starting import JOB, begin, joined, named_job, running_job, wanted_job
+from exportctl.commands.body.starting import JOB, Begun, begin, joined, named_job, running_job, wanted_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, embedded_project, settings_of
 from exportctl.commands.options import Connection, Content, IfBusy, Interrupt, Saving, Shared
 from exportctl.model.errors import Usage
 from exportctl.model.lines import Log, Outcome
+from exportctl.protocol.events import Completed
 from exportctl.store.jobs import KnownJob
 
 
@@ -82,45 +88,40 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
             return _dry_run(session, project)
         follower = await stack.enter_async_context(open_follower(session, api, asked.connection))
         await follower.connected(before_start=True)
-        wanted, report, begun = wanted_job(reach.settings, project, options, destination), session.report, None
-        try:
-            claim = reach.claim or stack.enter_context(Claim(_fixed_places(wanted)))
-        except Claimed as claimed:
-            # Another command is to write to this very place: the job that it is with may be the one to join.
-            claim, found = None, None
-            if asked.if_busy == "join":
-                found = await running_job(api, project, options)
-            if found is None or found != claimed.job_id:
-                raise
-            begun = joined(session, project, found)
-            report.job_id = found
-            session.memory.begin(report, named_job(wanted, begun))
-        with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
-            if begun is None:
-                begun = await begin(stopping, api, project, wanted, if_busy=asked.if_busy, strangers=follower.strangers)
-            if claim is not None:
-                claim.name(begun.job_id)
-            job = await stopping.end(
-                api,
-                follower,
-                follower.watch(project.id, begun.job_id, project_name=project.title, options=options),
-                report,
-            )
-        status = exporting.conclude(session, report, job)
-        if status is not None:
-            return status
-        archive = exporting.archive_of(project.id, job)
-        return await exporting.fetch(
-            session,
-            api,
-            archive,
-            project,
-            destination=destination,
-            saving=asked.saving,
-            report=report,
-            accepts_present=begun.is_joined,
-            claim=claim,
-        )
+        wanted, report = wanted_job(reach.settings, project, options, destination), session.report
+        claim, begun = await _claim(stack, session, reach, project, wanted, joins=asked.if_busy == "join")
+        async with Ahead() as ahead:
+            with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
+                if begun is None:
+                    begun = await begin(
+                        stopping, api, project, wanted, if_busy=asked.if_busy, strangers=follower.strangers
+                    )
+                if claim is not None:
+                    claim.name(begun.job_id)
+                fetch = functools.partial(
+                    exporting.fetch,
+                    session,
+                    api,
+                    project=project,
+                    destination=destination,
+                    saving=asked.saving,
+                    report=report,
+                    accepts_present=begun.is_joined,
+                    claim=claim,
+                )
+                if may_fetch_ahead(api, asked.saving):
+                    unknown = Archive(project_id=project.id, job_id=begun.job_id, size=None, sha256=None)
+                    ahead.begin(functools.partial(fetch, unknown))
+                watch = follower.watch(project.id, begun.job_id, project_name=project.title, options=options)
+                job = await ahead.beside(stopping.end(api, follower, watch, report))
+            if not isinstance(job.end, Completed):
+                await ahead.give_up()
+            status = exporting.conclude(session, report, job)
+            if status is not None:
+                return status
+            archive = exporting.archive_of(project.id, job)
+            status = await ahead.finish(archive)
+            return await fetch(archive) if status is None else status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +160,23 @@ async def _reach(
     session.outlives = place.is_lasting
     api = await stack.enter_async_context(embedded(session, described, place))
     return Reach(api=api, project=title, settings=replace(settings, server=place.server), claim=claim)
+
+
+async def _claim(
+    stack: AsyncExitStack, session: Session, reach: Reach, project: Project, wanted: KnownJob, *, joins: bool
+) -> tuple[Claim | None, Begun | None]:
+    """Claim the output; where another command is to write to it, return the job to join."""
+    try:
+        return reach.claim or stack.enter_context(Claim(_fixed_places(wanted))), None
+    except Claimed as claimed:
+        # Another command is to write to this very place: the job that it is with may be the one to join.
+        found = await running_job(reach.api, project, orjson.loads(wanted.options or "{}")) if joins else None
+        if found is None or found != claimed.job_id:
+            raise
+        begun = joined(session, project, found)
+        session.report.job_id = found
+        session.memory.begin(session.report, named_job(wanted, begun))
+        return None, begun
 
 
 def _fixed_places(wanted: KnownJob) -> list[Path]:
