@@ -199,6 +199,27 @@ def test_a_server_that_accepts_and_says_nothing_is_left(command, transport):
     assert (ended.status, ended.result["outcome"]) == (6, "timeout")
 
 
+NEVER_FOUND = """
+import socket, time
+found = socket.getaddrinfo
+def getaddrinfo(host, *more, **named):
+    if host in ("never-found.example", b"never-found.example"):
+        time.sleep(3600)
+    return found(host, *more, **named)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+def test_a_name_server_that_does_not_answer_holds_up_no_end(command):
+    """The system's look-up cannot be interrupted: it is left behind."""
+    (command.home / "sitecustomize.py").write_text(NEVER_FOUND)
+    command.environment["PYTHONPATH"] = str(command.home)
+    arguments = ["run", "plates", "--server", "http://never-found.example", "--token", TOKEN, "--ndjson"]
+    ended = end_of(command.start(*arguments, "--progress", "none", "--timeout", "1"), 30, "no name")
+    check_form(ended, command)
+    assert (ended.status, ended.result["outcome"]) == (6, "timeout")
+
+
 class TakesTheHandshakeAndSaysNothing(Peer):
     async def upgrade(self, _request, _web):
         await asyncio.sleep(3600)

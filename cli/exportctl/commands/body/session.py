@@ -18,6 +18,7 @@ from typing import Final
 
 from exportctl import __version__
 from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, put, show
+from exportctl.commands.body.loop import Loop
 from exportctl.commands.body.memory import KEEP_SECONDS, Memory
 from exportctl.commands.body.refusing import refuse
 from exportctl.commands.body.report import Report, details, printable, signal_status
@@ -319,7 +320,8 @@ def _conduct(
         return session.fail(problem)
     server = EMBEDDED if found.server is None or is_parked(found.server) else found.server
     session.tell(Hello(version=__version__, command=session.command, server=server))
-    return asyncio.run(session.run(body(session, found)))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(session.run(body(session, found)))
 
 
 def _to_standard_error(line: str) -> None:
