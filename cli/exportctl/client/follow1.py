@@ -11,6 +11,8 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from exportctl.client import ends, failures
 from exportctl.client.api import ArchiveFacts, JobStatus
 from exportctl.client.desk import LONGEST_WAIT, Desk
@@ -19,6 +21,7 @@ from exportctl.client.unclaimed import Unclaimed
 from exportctl.client.waiting import sleep_or
 from exportctl.client.watch import Watch
 from exportctl.model.errors import Busy, ExportctlError, NotAllowed, NotFound, Unreachable
+from exportctl.model.eta import Estimate
 from exportctl.model.lines import Log, Source
 from exportctl.protocol.dialects import dialect1, reading, wording
 from exportctl.protocol.dialects.story1 import Story, judge
@@ -64,6 +67,16 @@ class _Case:
     doubts: int = 0
     failing_since: float | None = None
     missing: int = 0
+    estimate: Estimate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.estimate = Estimate(began=self.since)
+
+    def estimated(self, event: Progress, now: float) -> Progress:
+        """Return the event with the time left, of which the server says nothing."""
+        self.estimate.take(now, event.progress, event.stage, event.stage_progress)
+        left = self.estimate.left(now)
+        return replace(event, estimated_time_remaining=None if left is None else round(left, 1))
 
     def leave(self) -> None:
         """Let go whoever waits for the job: it has ended, whoever ended its following."""
@@ -196,7 +209,8 @@ class StatusDialogue:
     ) -> None:
         for event in events:
             is_made = isinstance(event, Started) and not isinstance(cause, Started)
-            self.desk.reduce(case.watch, event, Source.CLIENT if is_made else source)
+            told = case.estimated(event, self.desk.monotonic()) if isinstance(event, Progress) else event
+            self.desk.reduce(case.watch, told, Source.CLIENT if is_made else source)
         if (case.watch.job.progress or 0.0) >= CANCEL_FROM:
             case.may_cancel.set()
 

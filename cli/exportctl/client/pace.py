@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from exportctl.model.eta import Throughput
 from exportctl.model.lines import DownloadProgress, Line
 from exportctl.protocol.events import DOWNLOADING
 
@@ -35,6 +36,7 @@ class Pace:
     _rate: float | None = field(init=False, default=None)
     _told_at: float = field(init=False, default=float("-inf"))
     _told_bytes: int = field(init=False, default=0)
+    _throughput: Throughput = field(init=False, default_factory=lambda: Throughput(began=0.0))
     _began_at: float = field(init=False, default=0.0)
     _began_bytes: int = field(init=False, default=0)
     _paid_at: float = field(init=False, default=0.0)
@@ -45,6 +47,7 @@ class Pace:
         self._total = total
         self._bytes = self._told_bytes = self._began_bytes = self._paid_bytes = at
         self._began_at = self._paid_at = self.monotonic()
+        self._throughput = Throughput(began=self._began_at, first=at)
         if quietly:
             self._told_at = self._began_at
         else:
@@ -85,13 +88,16 @@ class Pace:
 
     def _tell(self) -> None:
         self._told_at, self._told_bytes = self.monotonic(), self._bytes
+        self._throughput.take(self._told_at, self._bytes)
         progress = None
         if self._total is not None:
             reached = 100.0 * self._bytes / self._total if self._total else 100.0
             self._highest = progress = max(self._highest, min(100.0, reached))
         left = None
-        if self._total is not None and self._rate:
-            left = round(max(0, self._total - self._bytes) / self._rate, 1)
+        seconds = None if self._total is None else self._throughput.left(self._told_at, self._total)
+        seconds = 0.0 if seconds is not None and self._bytes == self._total else seconds
+        if seconds is not None:
+            left = round(seconds, 1)
         self.tell(
             DownloadProgress(
                 job_id=self.job_id,

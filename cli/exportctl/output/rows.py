@@ -11,7 +11,7 @@ from exportctl.output import amounts
 from exportctl.output.views import JobView
 
 WAITING = "waiting"
-NO_ETA = "ETA --:--"
+NO_ETA = "estimating"
 _WORDS = {
     Outcome.OK: "ended",
     Outcome.COMPLETED: "done",
