@@ -80,11 +80,11 @@ class SocketClient:
 
 
 @asynccontextmanager
-async def connected(url, token, *, auth=True):
+async def connected(url, token, *, auth=True, cookies=None):
     """Connect a socket; one that was refused is yielded too, with its `refusal`."""
-    headers = {} if auth else {"Authorization": f"Bearer {token}"}
+    headers = {} if auth or not token else {"Authorization": f"Bearer {token}"}
     async with (
-        httpx.AsyncClient(trust_env=False, headers=headers) as http,
+        httpx.AsyncClient(trust_env=False, headers=headers, cookies=cookies) as http,
         httpx_ws.aconnect_ws(
             f"{url}/socket.io/?EIO=4&transport=websocket", http, keepalive_ping_interval_seconds=None
         ) as session,

@@ -44,7 +44,8 @@ WHY = {
     ROOT: "`import exportctl` must cost nothing",
 }
 # `exportctl serve` runs the server in its own process: a child would only stand between it and its signals.
-EXCEPTIONS = {("commands/body/serve.py", "server")}
+# The users that it adds are the server's too.
+EXCEPTIONS = {("commands/body/serve.py", "server"), ("commands/body/serve_users.py", "server")}
 
 
 def room_of(dotted):

@@ -10,10 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_refusal
-from exportctl.server.auth import Tokens
+from exportctl.server.auth import Guard
 from exportctl.server.engine import Engine
+from exportctl.server.people.people import People, opened
 from exportctl.server.pool import Pool
-from exportctl.server.routes import download, events, exports, health, projects
+from exportctl.server.routes import auth, download, events, exports, health, projects
 from exportctl.server.settings import Settings
 from exportctl.server.site import Site
 from exportctl.server.sockets import Sockets
@@ -23,7 +24,9 @@ from exportctl.server.sqlite_log import SqliteLog
 def build_app(site: Site, sockets: Sockets) -> ASGIApp:
     """Put routes and sockets together."""
     starlette = Starlette(
-        routes=[route for module in (health, projects, exports, events, download) for route in module.routes(site)],
+        routes=[
+            route for module in (auth, health, projects, exports, events, download) for route in module.routes(site)
+        ],
         exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
     )
     app: ASGIApp = socketio.ASGIApp(sockets.server, other_asgi_app=starlette)
@@ -35,8 +38,19 @@ async def open_app(settings: Settings) -> AsyncIterator[ASGIApp]:
     """Open the log, the pool and the engine, yield the application, and close them in the other order.
 
     A context manager instead of ASGI's lifespan, because a fault at the start is told to a person as what it is; raises
-    LogUnusableError.
+    LogUnusableError, PeopleUnusableError.
     """
+    with opened(settings) as people:
+        async with _opened_parts(settings, people) as site:
+            sockets = Sockets(site)
+            try:
+                yield build_app(site, sockets)
+            finally:
+                await sockets.close()
+
+
+@asynccontextmanager
+async def _opened_parts(settings: Settings, people: People | None) -> AsyncIterator[Site]:
     log = SqliteLog(settings.state / "events.sqlite3", settings.clocks.now)
     try:
         await log.open()
@@ -45,11 +59,10 @@ async def open_app(settings: Settings) -> AsyncIterator[ASGIApp]:
         await engine.open()
         # The first job would wait for this; the first request need not.
         warming = asyncio.create_task(pool.warm())
-        sockets = Sockets(Site(settings=settings, log=log, pool=pool, engine=engine, tokens=Tokens(settings.tokens)))
+        guard = Guard(settings.tokens, people)
         try:
-            yield build_app(sockets.site, sockets)
+            yield Site(settings=settings, log=log, pool=pool, engine=engine, guard=guard, people=people)
         finally:
-            await sockets.close()
             # A worker that loses its server while it starts complains aloud.
             await asyncio.gather(warming, return_exceptions=True)
             await engine.close()

@@ -1,30 +1,51 @@
-"""Signing in with a token: `Authorization: Bearer` on HTTP, `auth: {token}` or the same header on the handshake."""
+"""Who is it? By token (`Authorization: Bearer`, or `auth: {token}` on the handshake) or by the access cookie.
+
+A browser sends the cookie along with whatever any page asks for, so a request that changes something is taken by
+cookie only from this server's own pages (`is_own_page`); a token is sent by nobody but those who hold it.
+"""
 
 import hmac
 from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from exportctl.server.people.people import People
+from exportctl.server.people.sessions import SessionOverError
 
 TOKEN_NEEDED = "Authentication token required"  # noqa: S105 - a message, not a secret
 TOKEN_WRONG = "Authentication failed"  # noqa: S105 - a message, not a secret
+ACCESS_COOKIE = "access_token"
 
 
 class SignInError(Exception):
-    """Nobody is signed in: the message says whether a token was missing or wrong."""
+    """Nobody is signed in: the message says whether a token was missing, wrong or over."""
 
 
-class Tokens:
-    """Who holds which token."""
+class Guard:
+    """Tell users by the tokens named at the start, and by what the people were given."""
 
-    def __init__(self, tokens: Mapping[str, str]) -> None:
+    def __init__(self, tokens: Mapping[str, str], people: People | None) -> None:
         self._tokens = [(token.encode(), user) for token, user in tokens.items()]
+        self._people = people
 
-    def user_of(self, token: str | None) -> str:
-        """Return the token's user; raises SignInError. Takes the same time for every token."""
-        if not token:
+    def user_of(self, token: str | None, access: str | None) -> str:
+        """Return the user of a token, else of an access cookie; raises SignInError."""
+        if token:
+            return self._by_token(token)
+        if not access or self._people is None:
             raise SignInError(TOKEN_NEEDED)
+        try:
+            return self._people.sessions.user_of(access)
+        except SessionOverError as error:
+            raise SignInError(str(error)) from error
+
+    def _by_token(self, token: str) -> str:
+        """Take the same time for every token that was named at the start."""
         given, found = token.encode("utf-8", "replace"), None
         for known, user in self._tokens:
             if hmac.compare_digest(given, known):
                 found = user
+        if found is None and self._people is not None:
+            found = self._people.tokens.user_of(token)
         if found is None:
             raise SignInError(TOKEN_WRONG)
         return found
@@ -34,3 +55,14 @@ def bearer(header: str | None) -> str | None:
     """Return the token of an `Authorization` header (RFC 6750, 2.1), None if there is none."""
     scheme, _, token = (header or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def is_own_page(headers: Mapping[str, str]) -> bool:
+    """Say whether a request with these headers comes from this server's pages, or from no browser at all.
+
+    Browsers say it in `Sec-Fetch-Site`, and in `Origin` on all that is no GET; programs say neither.
+    """
+    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        return False
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host", "")

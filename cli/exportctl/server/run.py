@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from exportctl.server.app import open_app
 from exportctl.server.growth import LostError
 from exportctl.server.log import LogUnusableError
-from exportctl.server.settings import Settings
+from exportctl.server.people.database import PeopleUnusableError
+from exportctl.server.settings import Settings, Tls
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +71,15 @@ async def run(
         if settings.ephemeral:
             end.callback(shutil.rmtree, settings.state, ignore_errors=True)
         _make_state(settings.state)
+        _check_tls(settings.tls)
         listening = end.enter_context(_bind(settings.host, settings.port))
         end.enter_context(_signals_set(stop, signals))
         async with _alone(settings.state), _opened(settings) as app:
-            server = _Server(_configuration(app, settings.stall), stop)
+            server = _Server(_configuration(app, settings), stop)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await server.accepting(serving)
             if not serving.done():
-                on_ready(f"http://{_in_url(settings.host)}:{listening.getsockname()[1]}")
+                on_ready(url_of(settings.host, listening.getsockname()[1], is_secret=settings.tls is not None))
             await serving
 
 
@@ -85,7 +88,7 @@ async def _opened(settings: Settings) -> AsyncIterator[ASGIApp]:
     try:
         async with open_app(settings) as app:
             yield app
-    except LogUnusableError as error:
+    except (LogUnusableError, PeopleUnusableError) as error:
         hint = "Give another folder for the state (--state), or use a newer exportctl"
         raise StartError("STATE_UNUSABLE", str(error), hint) from error
 
@@ -149,8 +152,22 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _check_tls(tls: Tls | None) -> None:
+    """Read certificate and key once before anything listens: what is wrong with them is told here."""
+    if tls is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:  # ssl.SSLError is one
+        where = f"{tls.certificate} with {tls.key}"
+        hint = "Both are files in PEM form, and the key is the certificate's"
+        raise StartError("BAD_CERTIFICATE", f"The certificate cannot be used ({where}): {error}", hint) from error
+
+
+def url_of(host: str, port: int, *, is_secret: bool) -> str:
+    """Return the URL of a server."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if is_secret else 'http'}://{shown}:{port}"
 
 
 @contextlib.contextmanager
@@ -228,11 +245,11 @@ class _Server(uvicorn.Server):
         ready.cancel()
 
 
-def _configuration(app: ASGIApp, stall: float) -> uvicorn.Config:
+def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     class Socket(_PatientSocket):
         """One that knows this server's patience."""
 
-    Socket.stall = stall
+    Socket.stall = settings.stall
     return uvicorn.Config(
         app,
         http="httptools",
@@ -243,8 +260,12 @@ def _configuration(app: ASGIApp, stall: float) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        # A proxy on this machine says who asks, and whether by https: cookies and the limits of sign-in need it.
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1,::1",
         timeout_graceful_shutdown=_GRACE,
+        ssl_certfile=settings.tls.certificate if settings.tls else None,
+        ssl_keyfile=settings.tls.key if settings.tls else None,
     )
 
 

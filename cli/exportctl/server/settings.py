@@ -17,6 +17,14 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """The files of a certificate with its chain, and of its private key, PEM."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
     """`now` gives Unix seconds, for what people read; `monotonic` seconds for intervals."""
 
@@ -34,9 +42,9 @@ class Settings:
     """`tokens` maps each token to its user; times are in seconds.
 
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
-    events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of
-    them may take, or no limit. `stall`: how long a socket may take nothing
-    before it is cut. `queue`: packets that may wait for one socket.
+    events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
+    take, or no limit. `stall`: how long a socket may take nothing before it is cut. `queue`: packets that may wait for
+    one socket. `people`: users sign in with email and password too, and are kept in the state folder.
     """
 
     tokens: Mapping[str, str]
@@ -45,9 +53,11 @@ class Settings:
     workers: int
     host: str = "127.0.0.1"
     port: int = 0
+    tls: Tls | None = None
     jobs_per_user: int = 100
     jobs_at_once: int = 2
     ephemeral: bool = False
+    people: bool = False
     heartbeat: float = 5
     coalesce: float = 0.1
     retention: float = 7 * 24 * 3600

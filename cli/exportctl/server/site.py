@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from exportctl.server.answers import Refusal
-from exportctl.server.auth import SignInError, Tokens, bearer
+from exportctl.server.auth import ACCESS_COOKIE, Guard, SignInError, bearer, is_own_page
 from exportctl.server.engine import Engine
 from exportctl.server.job import JobRecord
 from exportctl.server.log import EventLog
+from exportctl.server.people.people import People
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Project, Settings
+
+_SAFE = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +24,24 @@ class Site:
     log: EventLog
     pool: Pool
     engine: Engine
-    tokens: Tokens
+    guard: Guard
+    people: People | None
 
     def now(self) -> float:
         """Return Unix seconds."""
         return self.settings.clocks.now()
 
     def user(self, request: Request) -> str:
-        """Return who sends the request; raises Refusal (401)."""
+        """Return who sends the request; raises Refusal (401, 403)."""
+        token, access = bearer(request.headers.get("Authorization")), request.cookies.get(ACCESS_COOKIE)
+        if not token and request.method not in _SAFE and not is_own_page(request.headers):
+            raise Refusal(403, "FOREIGN_ORIGIN", "This request comes from another site's page")
         try:
-            return self.tokens.user_of(bearer(request.headers.get("Authorization")))
+            return self.guard.user_of(token, access)
         except SignInError as error:
             hint = "Send the server's token: Authorization: Bearer TOKEN"
+            if self.people is not None:
+                hint = "Sign in (POST /api/auth/login), or send a token: Authorization: Bearer TOKEN"
             raise Refusal(401, "UNAUTHORIZED", str(error), hint, {"WWW-Authenticate": "Bearer"}) from error
 
     def project(self, request: Request) -> Project:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import socketio
+from starlette.requests import cookie_parser
 
 from exportctl.server.answers import status_of
-from exportctl.server.auth import SignInError, bearer
+from exportctl.server.auth import ACCESS_COOKIE, SignInError, bearer
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.job import ENDS, JobRecord, timestamp
 from exportctl.server.site import Site
@@ -110,7 +111,7 @@ class Sockets:
         if not isinstance(token, str):
             token = bearer(environ.get("HTTP_AUTHORIZATION"))
         try:
-            user = self.site.tokens.user_of(token)
+            user = self.site.guard.user_of(token, _cookie(environ))
         except SignInError as error:
             raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
         reader = self._readers[sid] = _Reader(sid, user)
@@ -279,6 +280,11 @@ class Sockets:
             await asyncio.sleep(pause)
             waited, pause = waited + pause, min(pause * 2, 0.25)
         return False
+
+
+def _cookie(environ: Mapping[str, Any]) -> str | None:
+    """Return the access cookie of a handshake; a browser's page of another origin was refused before this."""
+    return cookie_parser(environ.get("HTTP_COOKIE", "")).get(ACCESS_COOKIE)
 
 
 def _refusal(code: str, error: str) -> Answer:

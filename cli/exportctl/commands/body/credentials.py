@@ -37,6 +37,17 @@ def ask(*, email: str | None, password_stdin: bool) -> Credentials:
     return Credentials(email=email, password=password)
 
 
+def ask_new_password(email: str, *, password_stdin: bool) -> str:
+    """Return a password that somebody shall have from now on, typed twice. Raises `Usage`."""
+    with _prompting():
+        if password_stdin:
+            return _piped()
+        password = _asked(email)
+        if getpass.getpass("Once more: ") != password:
+            raise Usage("the two passwords differ", hint="nothing was changed; try again")
+    return password
+
+
 def _is_person() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
@@ -44,7 +55,7 @@ def _is_person() -> bool:
 def _asked(email: str) -> str:
     if not _is_person():
         raise Usage(
-            "login needs a password, and standard input is no terminal to ask at",
+            "a password is needed, and standard input is no terminal to ask at",
             hint="--password-stdin reads it, EXPORTCTL_EMAIL and EXPORTCTL_PASSWORD give it",
         )
     try:

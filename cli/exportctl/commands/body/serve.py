@@ -6,64 +6,49 @@ import secrets
 import sys
 from pathlib import Path
 
+from exportctl.client.http import is_loopback
+from exportctl.commands.body import serve_users
 from exportctl.commands.body.refusing import refuse
+from exportctl.commands.serve import Listening, Who, Work
 from exportctl.config import state_folder
 from exportctl.model.errors import CannotWrite, ExportctlError, Unreachable, Usage
-from exportctl.server.run import StartError
+from exportctl.server.run import StartError, url_of
 from exportctl.server.run import serve as run_server
-from exportctl.server.settings import Settings, projects_of
+from exportctl.server.settings import Settings, Tls, projects_of
 
 
-def serve(
-    folders: list[str],
-    *,
-    host: str,
-    port: int,
-    tokens: list[str],
-    state: str | None,
-    jobs_per_user: int,
-    workers: int | None,
-) -> int:
-    """Serve the folders; return the exit status once the server has ended."""
+def serve(folders: list[str], *, listening: Listening, who: Who, work: Work) -> int:
+    """Serve the folders, or change who may sign in; return the exit status once it has ended."""
+    kept = Path(work.state) if work.state else (state_folder() or Path.cwd()) / "server"
     try:
-        return _serve(
-            folders,
-            host=host,
-            port=port,
-            tokens=tokens,
-            state=state,
-            jobs_per_user=jobs_per_user,
-            workers=workers,
-        )
+        if serve_users.is_wanted(who):
+            return serve_users.change(who, kept, folders)
+        return _serve(folders, listening, who, work, kept)
     except ExportctlError as error:
         return refuse("serve", error, ndjson=False)
 
 
-def _serve(
-    folders: list[str],
-    *,
-    host: str,
-    port: int,
-    tokens: list[str],
-    state: str | None,
-    jobs_per_user: int,
-    workers: int | None,
-) -> int:
+def _serve(folders: list[str], listening: Listening, who: Who, work: Work, kept: Path) -> int:
+    if not folders:
+        raise Usage("missing argument 'FOLDER...'", hint="exportctl serve --help")
     missing = next((folder for folder in folders if not Path(folder).is_dir()), None)
     if missing is not None:
         raise Usage(f"no such folder: {missing}", hint="each FOLDER holds images and polygons", code="NO_SUCH_FOLDER")
-    made = [] if tokens else [secrets.token_urlsafe(24)]
-    kept = Path(state) if state else (state_folder() or Path.cwd()) / "server"
+    tls, has_users = _tls(listening), serve_users.are_there(kept)
+    _check_reach(listening, is_secret=bool(tls), is_known=bool(who.token) or has_users)
+    made = [] if who.token or has_users else [secrets.token_urlsafe(24)]
     settings = Settings(
         # Each token is a user of its own; the number is the place on the command line, so that a restart
         # finds its jobs.
-        tokens={token: f"user-{number}" for number, token in enumerate(tokens or made, start=1)},
+        tokens={token: f"user-{number}" for number, token in enumerate(who.token or made, start=1)},
         state=kept,
         projects=projects_of((Path(folder), None) for folder in folders),
-        workers=workers or os.cpu_count() or 1,
-        host=host,
-        port=port,
-        jobs_per_user=jobs_per_user,
+        workers=work.workers or os.cpu_count() or 1,
+        host=listening.host,
+        port=listening.port,
+        tls=tls,
+        jobs_per_user=work.jobs_per_user,
+        people=True,
     )
 
     def ready(url: str) -> None:
@@ -82,3 +67,29 @@ def _serve(
             kind = Unreachable
         raise kind(error.message, hint=error.hint, code=error.code) from error
     return 0
+
+
+def _tls(listening: Listening) -> Tls | None:
+    if listening.tls_cert is None and listening.tls_key is None:
+        return None
+    if listening.tls_cert is None or listening.tls_key is None:
+        raise Usage("--tls-cert and --tls-key belong together", hint="give both, as files in PEM form")
+    return Tls(certificate=Path(listening.tls_cert), key=Path(listening.tls_key))
+
+
+def _check_reach(listening: Listening, *, is_secret: bool, is_known: bool) -> None:
+    """Refuse to be reached from beyond this machine in the clear, or by nobody who was named."""
+    if is_loopback(url_of(listening.host, listening.port, is_secret=is_secret)):
+        return
+    if not is_secret and not listening.allow_plain_http:
+        raise Usage(
+            f"--host {listening.host} is reached from elsewhere, and passwords would go there in the clear",
+            hint="--tls-cert FILE --tls-key FILE, or --allow-plain-http where a proxy in front speaks TLS",
+            code="NO_TLS",
+        )
+    if not is_known:
+        raise Usage(
+            f"--host {listening.host} is reached from elsewhere, and no user or token is known",
+            hint="exportctl serve --add-user EMAIL, or --token TOKEN",
+            code="NO_USERS",
+        )

@@ -1,0 +1,64 @@
+"""Who may sign in to the export server: added, removed and listed in its state folder, while it runs or not."""
+
+import contextlib
+import sqlite3
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from exportctl.commands.body import credentials
+from exportctl.commands.serve import Who
+from exportctl.model.errors import CannotWrite, NotFound, Usage
+from exportctl.output.safe import visible
+from exportctl.server.people.database import PeopleUnusableError, open_people
+from exportctl.server.people.passwords import Passwords
+from exportctl.server.people.people import people_file
+from exportctl.server.people.users import BadUserError, Users, email_of
+
+
+def is_wanted(who: Who) -> bool:
+    """Return whether the command is about users, and not to serve."""
+    return who.add_user is not None or who.remove_user is not None or who.list_users
+
+
+def change(who: Who, state: Path, folders: list[str]) -> int:
+    """Do what is wanted, and return the exit status. Raises `Usage`, `NotFound`, `CannotWrite`."""
+    wanted = [option for option in (who.add_user, who.remove_user, who.list_users or None) if option is not None]
+    if folders or len(wanted) > 1:
+        raise Usage(
+            "--add-user, --remove-user and --list-users stand alone", hint="serve the folders with another command"
+        )
+    with _opened(state) as users:
+        try:
+            if who.add_user is not None:
+                # The address is judged before a person is asked for a password.
+                email = email_of(who.add_user)
+                users.set(email, credentials.ask_new_password(email, password_stdin=who.password_stdin))
+            elif who.remove_user is not None:
+                if not users.remove(who.remove_user):
+                    raise NotFound(f"no user {who.remove_user}", hint="exportctl serve --list-users")
+            else:
+                sys.stdout.write("".join(f"{visible(user.email)}\n" for user in users.all()))
+        except BadUserError as error:
+            raise Usage(f"{who.add_user or who.remove_user}: {error}") from error
+    return 0
+
+
+def are_there(state: Path) -> bool:
+    """Return whether anybody may sign in to a server with this state folder."""
+    if not people_file(state).exists():
+        return False
+    with _opened(state) as users:
+        return bool(users.all())
+
+
+@contextlib.contextmanager
+def _opened(state: Path) -> Iterator[Users]:
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.closing(open_people(people_file(state))) as db:
+            yield Users(db, Passwords(), time.time, lambda: str(uuid.uuid4()))
+    except (OSError, sqlite3.Error, PeopleUnusableError) as error:
+        raise CannotWrite(f"the users in {state}: {error}", hint="--state names another folder") from error

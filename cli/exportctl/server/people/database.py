@@ -1,0 +1,67 @@
+"""The people's database: its schema, and the one connection to it."""
+
+import hashlib
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE users (
+    id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, hash TEXT NOT NULL, created REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE, remember INTEGER NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE refreshes (
+    digest BLOB PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, used INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE accesses (
+    digest BLOB PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE tokens (
+    digest BLOB PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name TEXT NOT NULL, created REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_of_users ON sessions (user);
+CREATE INDEX refreshes_of_sessions ON refreshes (session);
+CREATE INDEX accesses_of_sessions ON accesses (session);
+CREATE INDEX tokens_of_users ON tokens (user);
+"""
+
+
+class PeopleUnusableError(Exception):
+    """The database of users cannot be used; the message says why, without a path."""
+
+
+def open_people(path: Path) -> sqlite3.Connection:
+    """Open the database at `path`, making it if it is not there; raises PeopleUnusableError.
+
+    Whoever may read it may not read it for long: its file is made for its owner alone before anything is in it.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version > SCHEMA_VERSION:
+            db.close()
+            raise PeopleUnusableError("The users were written by a newer version")
+    except (OSError, sqlite3.Error) as error:
+        raise PeopleUnusableError(f"The users cannot be read: {error}") from error
+    return db
+
+
+def new_token() -> str:
+    """Make a secret that nobody guesses: 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def digest_of(token: str) -> bytes:
+    """Return what is kept of a secret. It is random and long, so that a fast hash keeps it as well as a slow one."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -1,0 +1,33 @@
+"""Passwords, by argon2id with its library's parameters (RFC 9106, 4: 64 MiB, three passes)."""
+
+import asyncio
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+_AT_ONCE = 2
+
+
+class Passwords:
+    """Hash and check. It is slow on purpose, so `is_right` works beside the event loop."""
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._nobodys = self._hasher.hash("a password that nobody has")
+        # Each takes 64 MiB: many sign-ins at once must not take the machine's memory.
+        self._turn = asyncio.Semaphore(_AT_ONCE)
+
+    def hash(self, password: str) -> str:
+        """Return what is kept of a password."""
+        return self._hasher.hash(password)
+
+    async def is_right(self, hashed: str | None, password: str) -> bool:
+        """Say whether it is the password of a hash. With no hash it is not, which takes as long to find out."""
+        async with self._turn:
+            return await asyncio.to_thread(self._verify, hashed or self._nobodys, password) and hashed is not None
+
+    def _verify(self, hashed: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
