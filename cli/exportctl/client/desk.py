@@ -118,6 +118,9 @@ class Dialogue(Protocol):
     def down(self, reason: str) -> None:
         """Go on without a socket."""
 
+    def again(self) -> None:
+        """Ask at once without a socket: what was asked before may never be answered."""
+
     def heard(self) -> None:
         """Note that something came over the socket."""
 

@@ -165,6 +165,8 @@ class Follower:
     def look_again(self) -> None:
         """Try the connection at once: what it was is not what it is."""
         self._awake.set()
+        if self._desk.socket is None:
+            self._talk().again()
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 

@@ -121,6 +121,10 @@ class StatusDialogue:
         """Look at every job at once, and go on by polls."""
         self._look_at_all()
 
+    def again(self) -> None:
+        """Look at every job at once."""
+        self._look_at_all()
+
     def heard(self) -> None:
         """Nothing waits: no request is ever acknowledged."""
 

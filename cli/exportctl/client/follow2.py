@@ -62,6 +62,13 @@ class LogDialogue:
             for watch in self.desk.watches.values():
                 self._start_poller(watch)
 
+    def again(self) -> None:
+        """Begin the polls anew."""
+        for watch in self.desk.watches.values():
+            if watch.poller is not None:
+                self._stop_poller(watch)
+                self._start_poller(watch)
+
     def heard(self) -> None:
         """Note that something came. Only what told something new ends a silence: others' events can be endless."""
         if self._has_news:
