@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from exportctl.client import disk
 from exportctl.client.partial import Origin, Partial, cannot_write
 from exportctl.model.errors import CannotWrite
 
@@ -80,6 +81,38 @@ def test_what_was_written_is_there_for_the_next_command(target):
         again.publish(overwrite=False)
     assert target.read_bytes() == b"abc"
     assert names(target) == ["n.zip"]
+
+
+def test_a_large_one_takes_no_more_of_the_disk_than_its_bytes_once_it_is_closed(target):
+    block = bytes(1 << 22)
+    with Partial(target, JOB) as partial:
+        partial.begin(ORIGIN)
+        for _ in range(7):
+            partial.append(block)
+        assert partial.size == 7 * len(block)
+    left = partial.path.stat()
+    assert (left.st_size, left.st_blocks * 512 - left.st_size <= len(block)) == (7 * len(block), True)
+    with Partial(target, JOB) as again:
+        again.go_on_at(6 * len(block))
+        again.append(b"the end")
+        again.publish(overwrite=False)
+    there = target.stat()
+    assert (there.st_size, there.st_blocks * 512 - there.st_size <= len(block)) == (6 * len(block) + 7, True)
+
+
+@pytest.mark.parametrize("lacks", ["fallocate", "posix_fadvise"])
+def test_a_system_that_knows_neither_room_ahead_nor_sending_off_writes_all_the_same(target, monkeypatch, lacks):
+    if lacks == "fallocate":
+        monkeypatch.setattr(disk, "_fallocate", lambda: None)
+    else:
+        monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    block = os.urandom(1 << 20)
+    with Partial(target, JOB) as partial:
+        partial.begin(ORIGIN)
+        for _ in range(20):
+            partial.append(block)
+        partial.publish(overwrite=False)
+    assert target.read_bytes() == 20 * block
 
 
 def test_the_origin_is_on_disk_before_the_first_byte(target):

@@ -16,11 +16,16 @@ from typing import Final, Self
 
 import orjson
 
+from exportctl.client import disk
 from exportctl.client.destination import JOB_LETTERS
 from exportctl.model.errors import CannotWrite
 
 _WRITE: Final = 1 << 17
 """Bytes written at once: 1.5 GB cost ext4 0.3 s of processor time in pieces of 128 kB, 0.5 of 16 kB, 1.5 of 4 MB."""
+_AHEAD: Final = 1 << 26
+"""Bytes for which room is set aside at a time; in small files none."""
+_SENT: Final = 1 << 24
+"""Bytes sent off to the disk at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,7 @@ class Partial:
         self.path = target.with_name(f".{target.name}.{job_id[:JOB_LETTERS]}.part")
         self._sidecar = self.path.with_name(self.path.name + ".json")
         self._file = -1
+        self._at = self._reserved = self._sent = 0
 
     def __enter__(self) -> Self:
         """Open and lock; raises `CannotWrite` where that cannot be, or another command holds it."""
@@ -61,6 +67,8 @@ class Partial:
 
     def __exit__(self, *_: object) -> None:
         """Close; the lock goes with the descriptor."""
+        with contextlib.suppress(OSError):
+            self._give_back()
         os.close(self._file)
 
     @property
@@ -79,8 +87,7 @@ class Partial:
     def begin(self, origin: Origin) -> None:
         """Forget all bytes and note whose the next ones are."""
         try:
-            os.ftruncate(self._file, 0)
-            os.lseek(self._file, 0, os.SEEK_SET)
+            self._go_on_at(0)
         except OSError as error:
             raise cannot_write(self.target, error) from error
         self.note(origin)
@@ -103,24 +110,32 @@ class Partial:
 
     def append(self, chunk: bytes | memoryview) -> None:
         """Write all of `chunk` at the end."""
+        end = self._at + len(chunk)
         try:
+            if self._reserved < end and self._at >= _SENT:
+                disk.reserve(self._file, self._at, len(chunk) + _AHEAD)
+                self._reserved = end + _AHEAD
             rest = memoryview(chunk)
             while rest:
                 rest = rest[os.write(self._file, rest[:_WRITE]) :]
+            self._at = end
+            if end - self._sent >= _SENT:
+                disk.send_off(self._file, self._sent, end - self._sent)
+                self._sent = end
         except OSError as error:
             raise cannot_write(self.target, error) from error
 
     def go_on_at(self, size: int) -> None:
         """Keep the first `size` bytes, and write on behind them."""
         try:
-            os.ftruncate(self._file, size)
-            os.lseek(self._file, size, os.SEEK_SET)
+            self._go_on_at(size)
         except OSError as error:
             raise cannot_write(self.target, error) from error
 
     def publish(self, *, overwrite: bool) -> None:
         """Make the partial the target; on disk for good before this returns."""
         try:
+            self._give_back()
             os.fsync(self._file)
             if overwrite:
                 self.path.replace(self.target)
@@ -140,6 +155,16 @@ class Partial:
         for path in (self.path, self._sidecar):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+    def _go_on_at(self, size: int) -> None:
+        os.ftruncate(self._file, size)
+        os.lseek(self._file, size, os.SEEK_SET)
+        self._at = self._reserved = self._sent = size
+
+    def _give_back(self) -> None:
+        if self._reserved > self._at:
+            disk.give_back(self._file)
+            self._reserved = self._at
 
     def _lock(self) -> None:
         try:
