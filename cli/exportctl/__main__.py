@@ -19,6 +19,9 @@ def main() -> int:
         return status
     import signal  # noqa: PLC0415 - as said
 
+    from exportctl.startup.streams import keep_open  # noqa: PLC0415 - as said
+
+    keep_open()
     # Until a command looks for signals itself Ctrl-C ends it by the signal: an exception would be a traceback, or be
     # lost where the interpreter ignores it, in the middle of an import. What is ignored (nohup) stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

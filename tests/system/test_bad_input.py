@@ -128,12 +128,17 @@ def small_disk(tmp_path):
     subprocess.run(["umount", place], check=True)
 
 
-def test_a_full_disk_under_the_output_is_status_11_and_leaves_nothing(exportctl, small_disk):
+def test_a_full_disk_under_the_output_is_status_11_and_resume_goes_on_once_there_is_room(exportctl, small_disk):
     ended = exportctl.run("run", "sample", "-o", small_disk / "out.zip", "-q")
     assert ended.status == 11
-    assert "full" in ended.stderr
+    assert "the disk of" in ended.stderr
+    assert "make room" in ended.stderr
     assert is_clear(ended)
-    assert list(small_disk.iterdir()) == []
+    assert not (small_disk / "out.zip").exists()
+    subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
+    resumed = exportctl.run("resume", "-q")
+    assert resumed.status == 0, resumed.stderr
+    assert [path.name for path in small_disk.iterdir()] == ["out.zip"]
 
 
 def test_a_full_disk_under_the_server_fails_the_export_and_leaves_nothing(exportctl, small_disk):

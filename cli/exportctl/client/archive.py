@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import os
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 from exportctl.client.answers import is_weak
 from exportctl.client.api import Api
 from exportctl.client.asking import moment_of
-from exportctl.client.partial import Origin, Partial, cannot_write
+from exportctl.client.partial import Origin, Partial, cannot_write, no_room
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.client.wire import settled
 from exportctl.model.errors import ExportctlError, NotFound
@@ -126,8 +125,8 @@ def check_space(target: Path, archive: Archive) -> None:
         disk = os.statvfs(target.parent)
     except OSError as error:
         raise cannot_write(target, error) from error
-    if disk.f_bavail * disk.f_frsize < lacking:
-        raise cannot_write(target, OSError(errno.ENOSPC, "no space"))
+    if (free := disk.f_bavail * disk.f_frsize) < lacking:
+        raise no_room(target.parent, lacking, free)
 
 
 def _digest_of_right(path: Path, size: int, made: float, stop: threading.Event) -> str | None:

@@ -163,7 +163,11 @@ class Download(Fetching):
             raise Damaged(f"{self._tally.size} bytes came where {self._total} were announced", code="OTHER_SIZE")
         checks = self.verify or self._is_pieced
         if checks and self._sha256 is not None and self._tally.digest.hexdigest() != self._sha256:
-            raise Damaged("the bytes do not match the SHA-256 that the server announced", code="OTHER_DIGEST")
+            raise Damaged(
+                "the bytes do not match the SHA-256 that the server announced",
+                hint="the same command fetches them anew; where that ends alike: exportctl run",
+                code="OTHER_DIGEST",
+            )
 
     def saved(self, path: Path | None) -> Saved:
         """Return what was brought to `path`, None for a descriptor: after one of the above came to its end."""

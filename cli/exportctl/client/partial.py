@@ -250,6 +250,15 @@ def cannot_write(target: Path, error: OSError) -> CannotWrite:
             return CannotWrite(f"{target} cannot be written: {error.strerror or error}")
 
 
+def no_room(folder: Path, needed: int, free: int) -> CannotWrite:
+    """Return the words for a disk that would be full before all is there; both sizes in bytes."""
+    return CannotWrite(
+        f"{needed / 1e6:,.1f} MB are to be written, and the disk of {folder} has {free / 1e6:,.1f} MB free",
+        hint="make room, then the same command goes on",
+        code="DISK_FULL",
+    )
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

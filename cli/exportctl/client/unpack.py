@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from exportctl.client.destination import JOB_LETTERS, check_folder_free
-from exportctl.client.partial import Partial, cannot_write
+from exportctl.client.partial import Partial, cannot_write, no_room
 from exportctl.client.verify import BLOCK, DAMAGE
 from exportctl.client.wire import settled
 from exportctl.model.errors import CannotWrite, Damaged
@@ -118,7 +118,9 @@ def check_room(folder: Path, sizes: list[int]) -> None:
     """Raise `CannotWrite` where the disk of `folder` has no room for files of these sizes, or for so many."""
     disk = os.statvfs(folder)
     blocks = sum(-(-size // disk.f_frsize) for size in sizes)
-    if disk.f_bavail < blocks or (disk.f_files and disk.f_favail < len(sizes)):  # some file systems count no files
+    if disk.f_bavail < blocks:
+        raise no_room(folder, blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize)
+    if disk.f_files and disk.f_favail < len(sizes):  # some file systems count no files
         raise cannot_write(folder / "x", OSError(errno.ENOSPC, "no space"))
 
 
