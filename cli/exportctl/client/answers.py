@@ -59,7 +59,12 @@ def content_length(response: httpx.Response) -> int | None:
 
 def sha256_of(response: httpx.Response) -> str | None:
     """Return the SHA-256 of the whole archive in hexadecimal, from `Repr-Digest` (RFC 9530, section 3)."""
-    found = _SHA256.search(response.headers.get("Repr-Digest", ""))
+    return sha256_in(response.headers)
+
+
+def sha256_in(headers: httpx.Headers) -> str | None:
+    """As `sha256_of`, from an answer's headers alone."""
+    found = _SHA256.search(headers.get("Repr-Digest", ""))
     if found is None:
         return None
     try:

@@ -35,7 +35,6 @@ class Download(Fetching):
     `keeps_partial`: whether what was fetched stays on disk for a later command where this one does not come to its end.
     """
 
-    verify: bool = True
     keeps_partial: bool = True
 
     async def to_file(self, target: Path, *, overwrite: bool) -> Saved:

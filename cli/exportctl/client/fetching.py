@@ -20,6 +20,7 @@ from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.live import Along
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
+from exportctl.client.segments import Segments, facts_for, is_worth_it
 from exportctl.model.errors import Damaged, ExportctlError, NotFound, Unreachable
 from exportctl.model.lines import Line, Log
 
@@ -45,6 +46,10 @@ class Fetching:
     jitter: Callable[[], float]
     facts: asyncio.Future[Archive] | None = None
     """Of an archive that the server still makes: done with what it is when it is whole."""
+    verify: bool = True
+    connections: int = 1
+    note: Callable[[str], None] = lambda _: None
+    """Takes what only who asked for details wants to hear."""
     _tally: Tally = field(init=False, default_factory=Tally)
     _total: int | None = field(init=False)
     _sha256: str | None = field(init=False)
@@ -70,7 +75,7 @@ class Fetching:
         while not self._is_whole():
             before, wait = self._tally.size, 0.0
             try:
-                await self._fetch_once(place)
+                await (self._fetch_once(place) if self.connections == 1 else self._fetch_side_by_side(place))
             except answers.Changed as change:
                 self._restart(place, str(change))
                 before = 0
@@ -116,6 +121,7 @@ class Fetching:
             log=self._log,
             sleep=self.sleep,
             jitter=self.jitter,
+            hands_over=self.connections > 1 and isinstance(place, Partial),
         )
         await along.read()
         self.facts = None
@@ -134,6 +140,53 @@ class Fetching:
             place.note(replace(origin, size=self._total, sha256=self._sha256))
         if isinstance(place, Partial):
             check_space(place.target, archive)
+
+    async def _fetch_side_by_side(self, place: Place) -> None:
+        """Bring the bytes that lack over several connections, or over one where the server does not give parts."""
+        segments = await self._segments(place)
+        if segments is None:
+            self.connections = 1
+            self.note("the server gives this archive over one connection only")
+            await self._fetch_once(place)
+            return
+        self._is_pieced = True
+        try:
+            await segments.fetch()
+        except answers.Changed:
+            self.connections = 1
+            if self._tally.size:
+                raise
+            self.note("the server does not give parts of this archive: one connection")
+            await self._fetch_once(place)
+
+    async def _segments(self, place: Place) -> Segments | None:
+        origin = place.origin()
+        if not self._tally.size or origin is None or origin.etag is None or origin.size is None:
+            found = await facts_for(self.api, self.archive)
+            if found is None or found[1] != (self.archive.size or found[1]) or self._tally.size:
+                return None
+            etag, size, digest = found
+            self._total, self._sha256 = size, self._sha256 or digest
+            origin = Origin(job_id=self.archive.job_id, etag=etag, size=size, sha256=self._sha256)
+            if isinstance(place, Partial):
+                check_space(place.target, replace(self.archive, size=size))
+            place.begin(origin)
+            self.pace.expect(size)
+        etag, size = origin.etag or "", origin.size or 0
+        if not is_worth_it(size - self._tally.size) or (answers.is_weak(etag) and not self.verify):
+            return None
+        return Segments(
+            api=self.api,
+            archive=self.archive,
+            place=place,
+            tally=self._tally,
+            pace=self.pace,
+            etag=etag,
+            total=size,
+            connections=self.connections,
+            sleep=self.sleep,
+            jitter=self.jitter,
+        )
 
     async def _fetch_once(self, place: Place) -> None:
         headers = {}

@@ -26,6 +26,8 @@ ATTEMPTS: Final = 6
 """Connections in a row that bring nothing: then the finished archive is waited for."""
 _WAIT_FIRST: Final = 0.25
 _WAIT_MOST: Final = 10.0
+_WORTH_IT: Final = 1 << 23
+"""Bytes of a rest that is worth other connections."""
 _OK, _OTHER = 200, 412
 _FAILED, _NOT_IMPLEMENTED = 500, 501  # below: refused; 500 and more may heal (RFC 9110, 15.6)
 
@@ -116,7 +118,9 @@ class Along:
     async def _finish(self, reading: asyncio.Task[None]) -> None:
         """Let the rest of a whole archive come; where it comes otherwise, or nothing has begun, that is given up."""
         total = self.facts.result().size
-        if self.hands_over or not self._has_begun:
+        if not self._has_begun:
+            return
+        if self.hands_over and (total is None or total - self.tally().size > _WORTH_IT):
             return
         while not reading.done() and (total is None or self.tally().size < total):
             await asyncio.wait({reading}, timeout=GLANCE)

@@ -77,12 +77,16 @@ class Pace:
 
     async def hold(self) -> None:
         """Wait where the bytes come faster than `limit`."""
+        fresh, self._paid_bytes = self._bytes - self._paid_bytes, self._bytes
+        await self.spend(fresh)
+
+    async def spend(self, count: int) -> None:
+        """Wait until `count` bytes more are allowed; for who reads ahead of what `at` is told."""
         if self.limit is None:
             return
         now = self.monotonic()
         # The time at which the bytes so far were allowed; a stall is made up for by no more than a short burst.
-        self._paid_at = max(self._paid_at, now - _BURST) + (self._bytes - self._paid_bytes) / self.limit
-        self._paid_bytes = self._bytes
+        self._paid_at = max(self._paid_at, now - _BURST) + count / self.limit
         if self._paid_at > now:
             await self.sleep(self._paid_at - now)
 

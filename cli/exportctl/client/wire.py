@@ -2,7 +2,8 @@
 
 httpx's own, h11's copies and reads of 64 kB, costs more than the wire (tests/bench/download.py). Here httpx makes the
 request, h11 reads the answer's head, and a body of known length is read by `Body.read_into`, in a thread. All requests
-but those for an archive, and all that go through a proxy, stay httpx's own. One connection a request, closed after it.
+but those for an archive, and all that go through a proxy, stay httpx's own. A connection whose answer was read to its
+end serves the next request too: on a long way the next part of an archive costs no new beginning.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Self, TypeAlias, TypeVar
 
 import h11
 import httpx
@@ -36,22 +37,37 @@ class Wire(httpx.AsyncBaseTransport):
     def __init__(self, rest: httpx.AsyncBaseTransport, trust: ssl.SSLContext) -> None:
         self._rest = rest
         self._trust = trust
+        self._idle: dict[tuple[bytes, bytes, int | None], list[Body]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return the answer, its body unread."""
         if request.method != "GET" or not request.url.path.endswith(ARCHIVES):
             return await self._rest.handle_async_request(request)
         limits = request.extensions.get("timeout", {})
+        place = (request.url.raw_scheme, request.url.raw_host, request.url.port)
+        idle = self._idle.setdefault(place, [])
+        while idle:
+            body = idle.pop().again(limits.get("read"))
+            # The server may have closed it meanwhile: then nothing came of the request, and it is asked anew.
+            with contextlib.suppress(httpx.NetworkError, httpx.RemoteProtocolError):
+                return await self._ask(body, request, idle)
         body = Body(await _connect(request.url, limits.get("connect")), limits.get("read"))
+        return await self._ask(body, request, idle)
+
+    async def _ask(self, body: "Body", request: httpx.Request, idle: "list[Body]") -> httpx.Response:
         try:
             await settled(asyncio.to_thread(body.open, request, self._trust), body.drop)
         except BaseException:
             body.close()
             raise
-        return httpx.Response(body.status, headers=body.headers, stream=_Stream(body), extensions={BODY: body})
+        stream = _Stream(body, idle)
+        return httpx.Response(body.status, headers=body.headers, stream=stream, extensions={BODY: body})
 
     async def aclose(self) -> None:
-        """Close the other transport; every body closes itself."""
+        """Close the other transport and what is kept; every body in use closes itself."""
+        for body in (body for bodies in self._idle.values() for body in bodies):
+            body.close()
+        self._idle.clear()
         await self._rest.aclose()
 
 
@@ -67,13 +83,14 @@ class Body:
         self._heard_at = time.monotonic()
         self._is_ended = False
         self._is_dropped = False
+        self._lasts = False
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
 
     def open(self, request: httpx.Request, trust: ssl.SSLContext) -> None:
         """Send the request, read the answer's head. Raises httpx's errors."""
         self._sock.settimeout(self._patience)
-        if request.url.scheme == "https":
+        if request.url.scheme == "https" and not isinstance(self._sock, ssl.SSLSocket):
             with _as_httpx(httpx.ConnectTimeout, httpx.ConnectError):
                 name = request.url.raw_host.decode()
                 self._sock = tls = trust.wrap_socket(self._sock, server_hostname=name, do_handshake_on_connect=False)
@@ -94,6 +111,18 @@ class Body:
         if b"content-length" in told and b"transfer-encoding" not in told:
             self._left = int(told[b"content-length"])
             self._spare += self._parser.trailing_data[0]
+            self._lasts = event.http_version == b"1.1" and told.get(b"connection", b"").lower() != b"close"
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the answer was read to its end, and the connection is good for another one."""
+        return self._lasts and self._left == 0 and not self._spare and not self._is_dropped
+
+    def again(self, patience: float | None) -> Self:
+        """Make ready for another request over the same connection."""
+        self._patience, self._parser = patience, h11.Connection(h11.CLIENT)
+        self._left, self._lasts, self._is_ended = None, False, False
+        return self
 
     def read_into(self, view: memoryview) -> int | None:
         """Fill the first bytes of `view` and return how many; 0 at the end, None where none came within `GLANCE`.
@@ -190,8 +219,9 @@ class Body:
 class _Stream(httpx.AsyncByteStream):
     """The same body for who reads it as httpx's own: the text of a refusal."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, idle: list[Body]) -> None:
         self._body = body
+        self._idle = idle
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         piece = memoryview(bytearray(_SMALL_READ))
@@ -200,7 +230,10 @@ class _Stream(httpx.AsyncByteStream):
                 yield bytes(piece[:got])
 
     async def aclose(self) -> None:
-        self._body.close()
+        if self._body.is_reusable:
+            self._idle.append(self._body)
+        else:
+            self._body.close()
 
 
 async def settled(work: Awaitable[T], drop: Callable[[], None] | None = None) -> T:

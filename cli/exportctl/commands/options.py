@@ -154,6 +154,12 @@ class Saving:
         str | None,
         typer.Option("--limit-rate", metavar="RATE", help="Bytes a second at most; 500k, 2M and 1.5G are understood."),
     ] = None
+    connections: Annotated[
+        int,
+        typer.Option(
+            "--connections", metavar="N", min=1, max=16, help="Connections at once, for links of long latency."
+        ),
+    ] = 1
     no_live: Annotated[
         bool, typer.Option("--no-live", help="Do not stream the archive while it is made; wait until it is whole.")
     ] = False

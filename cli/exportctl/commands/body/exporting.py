@@ -165,6 +165,8 @@ class Bringing:
             verify=self.saving.verify,
             keeps_partial=self.session.outlives,
             facts=facts,
+            connections=self.saving.connections,
+            note=self.session.say_now if self.session.shared.verbose else lambda _: None,
         )
 
     def _tell_progress(self, line: Line, *, is_whole: bool) -> None:
