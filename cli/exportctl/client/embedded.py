@@ -160,7 +160,8 @@ async def _start(place: Place, project: Mapping[str, object], user: int) -> _Use
         process = _spawn(place, inner)
     except OSError as error:
         raise CannotWrite(
-            f"the embedded server cannot be started in {place.folder}: {error.strerror}", hint="TMPDIR, or free space"
+            f"the embedded server cannot be started in {place.folder}: {error.strerror}",
+            hint="free some space; --no-state works in TMPDIR" if place.is_lasting else "TMPDIR names another place",
         ) from error
     sample = project.get("sample")
     patience = START_SECONDS + (sample * SAMPLE_SECONDS if isinstance(sample, int) else 0)

@@ -212,6 +212,8 @@ class Database:
     @staticmethod
     def _migrate(connection: "sqlite3.Connection") -> None:
         """Bring the database to this version, in one transaction."""
+        import sqlite3  # noqa: PLC0415 - as above
+
         if _version(connection) == len(MIGRATIONS):
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -225,7 +227,8 @@ class Database:
                 connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+                connection.execute("ROLLBACK")
             raise
 
     def _replace(self, reason: str) -> None:
