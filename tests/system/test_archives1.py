@@ -89,8 +89,7 @@ def test_an_archive_that_another_job_replaced_between_two_commands_is_never_mixe
         assert list(command.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("images", [5, 6], ids=["of another size", "of the same size"])
-@pytest.mark.parametrize("pieces", [1, 40, 140])
+@pytest.mark.parametrize(("images", "pieces"), [(6, 1), (5, 40), (6, 140)])
 def test_an_archive_that_is_replaced_in_the_middle_of_an_answer_is_never_a_mixture(command, images, pieces):
     """The server writes in place, under the very file that it is sending."""
     events = (Event(Moment(pieces, "pieces"), acts.Another()),)

@@ -23,7 +23,7 @@ from system.judging import check_end, check_files, verdicts
 from system.processes import Ended, command_in, end_of
 from system.proxy import After, Answer, Cut, Delay, Fault, Leave, Proxy, Refuse, RefuseUpgrades, Stall, Tear
 
-SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "8"))
+SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "5"))
 DEADLINE = 90.0
 """Seconds that no schedule needs: more is a hang."""
 MOST_ATTEMPTS = 4
