@@ -61,6 +61,7 @@ def test_what_was_fetched_is_gone_on_with_under_a_weak_validator_and_checked_who
     assert (ended.status, ended.result["verified"]) == (0, True)
     assert ended.result["stats"]["resumedFrom"] == size
     assert Path(ended.result["file"]).read_bytes() == job.archive
+    assert "later-archive" not in codes(ended)
     assert production.site.unanswered == []
 
 
@@ -81,6 +82,7 @@ def test_an_archive_that_another_job_replaced_between_two_commands_is_never_mixe
     interrupted(command, production, job)
     finished(production, Plan(images=5, image_bytes=400_000))
     ended = download(command, production, job)
+    assert "later-archive" in codes(ended)
     whole = production.site.shelf.versions[FIRST]
     if ended.status == 0:
         assert Path(ended.result["file"]).read_bytes() in whole

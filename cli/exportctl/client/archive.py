@@ -4,9 +4,14 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
+
+import httpx
 
 from exportctl.client.answers import is_weak
 from exportctl.client.api import Api
@@ -15,6 +20,8 @@ from exportctl.client.partial import Origin, Partial, cannot_write, no_room
 from exportctl.client.verify import BLOCK, check_archive
 from exportctl.client.wire import settled
 from exportctl.model.errors import ExportctlError, NotFound
+
+_SIZE_AND_TIME: Final = re.compile(r'W/"([0-9a-f]{1,16})-([0-9a-f]{1,16})"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +119,29 @@ async def why_gone(api: Api, archive: Archive) -> NotFound | None:
         hint="exportctl run makes a new one",
         code="ARCHIVE_GONE",
     )
+
+
+def is_of_a_later_job(headers: httpx.Headers, completed_at: str | None) -> bool:
+    """Return whether a file of protocol 1 was written after its job had ended: all jobs of a project share it (9).
+
+    Both times are the server's; the file of the job itself is some milliseconds older than its end.
+    """
+    made = _made_at(headers)
+    if made is None or completed_at is None:
+        return False
+    try:
+        return made > datetime.fromisoformat(completed_at)
+    except (ValueError, TypeError):
+        return False
+
+
+def _made_at(headers: httpx.Headers) -> datetime | None:
+    """Return when the file was written: to the millisecond where its tag is size and time, else `Last-Modified`."""
+    tag, size = _SIZE_AND_TIME.fullmatch(headers.get("ETag", "")), headers.get("Content-Length", "")
+    if tag is not None and size.isdecimal() and tag[1] == f"{int(size):x}":
+        with contextlib.suppress(ValueError, OverflowError, OSError):
+            return datetime.fromtimestamp(int(tag[2], 16) / 1000, UTC)
+    return moment_of(headers.get("Last-Modified"))
 
 
 def check_space(target: Path, archive: Archive) -> None:

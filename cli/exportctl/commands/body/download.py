@@ -1,7 +1,9 @@
 """Fetch and verify the archive of a finished job."""
 
-from exportctl.client.api import JobStatus, Project
-from exportctl.client.archive import Archive
+import contextlib
+
+from exportctl.client.api import Api, JobStatus, Project
+from exportctl.client.archive import Archive, is_of_a_later_job
 from exportctl.client.destination import parse_output
 from exportctl.client.partial import Partial
 from exportctl.commands.body import exporting
@@ -12,6 +14,7 @@ from exportctl.commands.body.session import Session, conduct
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Saving, Shared
 from exportctl.model.errors import Busy, CancelledElsewhere, ExportctlError, ExportFailed
+from exportctl.model.lines import Log
 from exportctl.store.jobs import KnownJob
 
 
@@ -61,6 +64,7 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
             ),
         )
         session.memory.ended(report, "completed")
+        await warn_of_a_later_job(session, api, seen)
         archive = Archive(project_id=project.id, job_id=seen.id, size=seen.file_size, sha256=seen.sha256)
         return await exporting.fetch(
             session,
@@ -72,6 +76,18 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
             report=report,
             accepts_present=True,
         )
+
+
+async def warn_of_a_later_job(session: Session, api: Api, seen: JobStatus) -> None:
+    """Say where the archive that is there for a job is a later one's: protocol 1 keeps the newest of a project (9)."""
+    if api.protocol != 1 or seen.project_id is None:
+        return
+    with contextlib.suppress(ExportctlError):  # what is wrong is told by the download
+        if is_of_a_later_job(await api.head_download(seen.project_id, seen.id), seen.completed_at):
+            words = f"the server has a later export of the project in the place of job {seen.id}: that one is fetched"
+            log = Log(job_id=seen.id, project_id=seen.project_id, level="warning", code="later-archive", message=words)
+            session.tell(log)
+            session.say_now(words[:1].upper() + words[1:])
 
 
 def project_of(seen: JobStatus) -> Project:
