@@ -514,6 +514,7 @@ class TestStandardOutput:
         peer.answers = [lambda asked: asked.whole(strange.getvalue())]
         saved, _ = await self.to_pipe(bench.download(sha256=None, size=None))
         assert not saved.verified
+        assert bench.logged() == ["unverified"]
 
     async def test_a_refusal_writes_nothing(self, bench, peer):
         for status in (404, 416):

@@ -208,7 +208,7 @@ async def test_no_room_for_the_rest_is_said_as_soon_as_the_size_is_known(bench, 
     fetching = started(bench, facts, tmp_path / "it.zip")
     await until(lambda: peer.asked)
     facts.set_result(Archive(project_id=PROJECT, job_id=JOB, size=1 << 60, sha256=DIGEST))
-    with pytest.raises(CannotWrite, match="is full"):
+    with pytest.raises(CannotWrite, match="MB free"):
         await fetching
 
 

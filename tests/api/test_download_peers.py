@@ -191,6 +191,25 @@ async def test_a_trickle_is_cut_and_a_better_connection_tried(bench, peer, targe
     assert bench.logged()[0] == "download-interrupted"
 
 
+async def test_the_last_bytes_of_a_trickle_are_waited_for(bench, peer, target, monkeypatch):
+    """A new connection would bring them no sooner: a small archive comes whole at a byte a second."""
+    monkeypatch.setattr(intake, "PATIENCE", 0.2)
+    bench.real_time = True
+
+    async def trickle(asked):
+        asked.say(200, {"Content-Length": SIZE, "ETag": '"v1"'}, WHOLE[:-20])
+        for at in range(SIZE - 20, SIZE):
+            await asyncio.sleep(0.05)  # the server's own slowness, not the test's waiting
+            asked.writer.write(WHOLE[at : at + 1])
+
+    trickling = []
+    peer.answers = [lambda asked: trickling.append(asyncio.create_task(trickle(asked)))]
+    await bench.download().to_file(target, overwrite=False)
+    await trickling[0]
+    assert target.read_bytes() == WHOLE
+    assert (len(peer.asked), bench.logged()) == (1, [])
+
+
 async def test_a_server_that_falls_silent_is_left_when_its_time_is_over(peer, target):
     peer.answers = [
         lambda asked: asked.say(200, {"Content-Length": SIZE, "ETag": '"v1"'}, WHOLE[:CUT]),

@@ -70,7 +70,11 @@ class Download(Fetching):
         self._check_facts()
         if self.verify and self._sha256 is None and self._tally.stream.denies:
             raise Damaged("the archive is damaged: what was written is not to be used", code="BAD_ARCHIVE")
-        return self.saved(None)
+        saved = self.saved(None)
+        if self.verify and not saved.verified:
+            words = "nothing vouches for what was written: no digest, nor entries that can be read as they come"
+            self._log("unverified", words, level="warning")
+        return saved
 
     async def fill(self, partial: Partial) -> None:
         """Bring the whole, checked archive into the partial; raises as `to_file` does."""

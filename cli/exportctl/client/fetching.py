@@ -8,7 +8,7 @@ is right is judged by `download`.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Literal
 
 import httpx
 
@@ -256,9 +256,6 @@ class Fetching:
     def _is_whole(self) -> bool:
         return self._total is not None and self._tally.size >= self._total
 
-    def _log(self, code: str, message: str) -> None:
-        self.tell(
-            Log(
-                job_id=self.archive.job_id, project_id=self.archive.project_id, level="info", code=code, message=message
-            )
-        )
+    def _log(self, code: str, message: str, *, level: Literal["info", "warning"] = "info") -> None:
+        archive = self.archive
+        self.tell(Log(job_id=archive.job_id, project_id=archive.project_id, level=level, code=code, message=message))

@@ -29,6 +29,8 @@ BLOCK: Final = 1 << 22
 PATIENCE: Final = 30.0
 """Seconds of waiting in which a connection must bring `LEAST` bytes; another one may be luckier."""
 LEAST: Final = 1024
+_FEW: Final = 20
+"""So many times `PATIENCE`, at the rate that there is, are waited for the last bytes: ten minutes at most."""
 _LIMITED_PARTS: Final = 10
 """Blocks a second where the rate is limited: what a limit shows as."""
 
@@ -175,7 +177,7 @@ class Intake:
         if self._waited < PATIENCE:
             return False
         brought, self._brought, self._waited = self._brought, 0, 0.0
-        return brought < LEAST
+        return brought < LEAST and (self.left is None or self.left > brought * _FEW)
 
     def _block(self) -> int:
         limit = self.pace.limit
