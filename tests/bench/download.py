@@ -1,12 +1,14 @@
 """What fetching an archive costs: curl, aria2c, plain httpx and `exportctl download`, one after the other, in rounds.
 
-    python tests/bench/download.py [--size 1.5e9] [--rounds 3] [--delay MS] [--folder FOLDER] [--only nginx|ours]
+    python tests/bench/download.py [--size 1.5e9] [--rounds 3] [--delay MS] [--loss PERCENT] [--folder FOLDER]
+                                   [--only nginx|ours]
 
 Prints wall time, processor time and peak resident memory of each and their ratios to curl's, as medians, against nginx
 (where it is installed) and against our own server. `exportctl` does what the others do not: it hashes, holds every
 entry against its CRC and syncs the file to disk; the row "curl + sha256sum" is what that takes by hand, in part. The
 issue that this came with promises 1.2 times curl's wall time, twice its processor time and 60 MB on loopback with 1.5
-GB. `--delay` puts a proxy in between that holds every byte back for so many milliseconds, on each way. `--folder` is
+GB. `--delay` puts a proxy in between that holds every byte back for so many milliseconds, on each way; with `--loss` it
+sends no faster than TCP does where so many segments of 1448 bytes are lost. Then some 50 MB are enough. `--folder` is
 where all is written: on a memory disk the wire is measured, elsewhere the disk too. A benchmark, no test.
 """
 
@@ -16,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import random
 import shutil
 import statistics
 import struct
@@ -34,7 +37,8 @@ PLAIN = """
 import hashlib, sys
 import httpx
 digest = hashlib.sha256()
-with httpx.stream("GET", sys.argv[1], timeout=60) as answer, open(sys.argv[2], "wb") as file:
+headers = dict(word.split(": ", 1) for word in sys.argv[3:])
+with httpx.stream("GET", sys.argv[1], headers=headers, timeout=60) as answer, open(sys.argv[2], "wb") as file:
     for chunk in answer.iter_raw():
         digest.update(chunk)
         file.write(chunk)
@@ -52,11 +56,28 @@ http {{
 """
 
 
-class Delay:
-    """A proxy on a free port that holds every byte back for `seconds`, each way; at most 64 MB at a time."""
+# A process of its own, since a child's peak is never less than that of who started it.
+MEASURED = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+wall = time.perf_counter() - began
+process.returncode = os.waitstatus_to_exitcode(status)
+print(json.dumps([process.returncode, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]))
+"""
+SEGMENT = 1448
 
-    def __init__(self, port, seconds):
-        self._to, self._seconds, self._ready = port, seconds, threading.Event()
+
+class Link:
+    """A proxy on a free port that holds every byte back for `seconds`, each way; at most 64 MB at a time.
+
+    Where `loss` is not 0 it sends as TCP Reno does: a window each round trip, doubled until the first segment is lost,
+    halved whenever one is, else a segment larger.
+    """
+
+    def __init__(self, port, seconds, loss):
+        self._to, self._seconds, self._loss, self._ready = port, seconds, loss, threading.Event()
         threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True).start()
         self._ready.wait()
 
@@ -83,25 +104,40 @@ class Delay:
 
         with contextlib.suppress(ConnectionError):
             sending = asyncio.create_task(send())
-            while data := await reader.read(1 << 20):
+            async for data in self._windows(reader) if self._loss else self._pieces(reader):
                 await held.put((loop.time() + self._seconds, data))
             await held.put(None)
             await sending
 
+    async def _pieces(self, reader):
+        while data := await reader.read(1 << 20):
+            yield data
+
+    async def _windows(self, reader):
+        window, doubles = 10, True
+        while data := await reader.read(window * SEGMENT):
+            yield data
+            await asyncio.sleep(2 * self._seconds)
+            if random.random() > (1 - self._loss) ** (1 + len(data) // SEGMENT):
+                window, doubles = max(2, window // 2), False
+            elif len(data) > window * SEGMENT // 2:
+                window = min(window * 2 if doubles else window + 1, 1024)
+
 
 def measured(words, env):
     """Run a command; return its wall seconds, processor seconds and peak resident bytes (Linux: kilobytes)."""
-    began = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=env)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{words[0]} ended with {process.returncode}")
-    return time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    measured = subprocess.run(
+        [sys.executable, "-S", "-c", MEASURED, *words], stdout=subprocess.PIPE, env=env, check=True
+    )
+    status, *took = json.loads(measured.stdout)
+    if status:
+        raise SystemExit(f"{words[0]} ended with {status}")
+    return took
 
 
-def contest(url, folder, rounds, extra=()):
+def contest(url, folder, rounds, headers=()):
     """Run every client in turn and print what each took."""
+    extra = [word for header in headers for word in ("-H", header)]
     server, _, rest = url.partition("/api/projects/")
     project, _, job, _ = rest.split("/")
     out = folder / "out.zip"
@@ -109,10 +145,10 @@ def contest(url, folder, rounds, extra=()):
     ours = [sys.executable, "-m", "exportctl", "download", f"{project}/{job}", "--server", server, "-o", str(out)]
     clients = {"curl": ["curl", "-sS", "-o", str(out), *extra, url]}
     clients["curl + sha256sum"] = ["sh", "-c", 'curl -sS -o "$0" "$@" && sha256sum "$0"', str(out), *extra, url]
-    if shutil.which("aria2c") and not extra:
+    if shutil.which("aria2c"):
         clients["aria2c"] = ["aria2c", "-q", "-x1", "--file-allocation=none", "-d", str(folder), "-o", out.name, url]
-    if not extra:
-        clients["plain httpx"] = [sys.executable, "-c", PLAIN, url, str(out)]
+        clients["aria2c"] += [f"--header={header}" for header in headers]
+    clients["plain httpx"] = [sys.executable, "-c", PLAIN, url, str(out), *headers]
     clients["exportctl"] = [*ours, "--progress", "none", "--no-state"]
     found = {name: [] for name in clients}
     for number in range(rounds + 1):
@@ -123,6 +159,7 @@ def contest(url, folder, rounds, extra=()):
             if number:  # the first round only warms up
                 found[name].append(took)
     out.unlink(missing_ok=True)
+    print(f"load {os.getloadavg()[0]:.1f}")
     for name, rows in found.items():
         wall, cpu, resident = (statistics.median(column) for column in zip(*rows, strict=True))
         ratios = [
@@ -155,7 +192,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def against_nginx(folder, size, rounds, delay):
+def against_nginx(folder, size, rounds, path):
     """Serve an archive from nginx, dressed as a finished job."""
     place = folder / "root" / "api" / "projects" / PROJECT / "export" / JOB
     place.mkdir(parents=True)
@@ -173,8 +210,8 @@ def against_nginx(folder, size, rounds, delay):
     nginx = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL)
     try:
         wait_for(f"http://127.0.0.1:{port}/api/projects/{PROJECT}/export/{JOB}/status")
-        if delay:
-            port = Delay(port, delay).port
+        if any(path):
+            port = Link(port, *path).port
         url = f"http://127.0.0.1:{port}/api/projects/{PROJECT}/export/{JOB}/download"
         contest(url, folder, rounds)
     finally:
@@ -183,7 +220,7 @@ def against_nginx(folder, size, rounds, delay):
         shutil.rmtree(folder / "root")
 
 
-def against_ours(folder, size, rounds, delay):
+def against_ours(folder, size, rounds, path):
     """Let our server export a folder of pictures, and fetch that."""
     pictures = folder / "pictures"
     pictures.mkdir()
@@ -224,11 +261,11 @@ def against_ours(folder, size, rounds, delay):
         )
         project, job = started.stdout.strip().split("/")
         subprocess.run([*exportctl, "follow", f"{project}/{job}", "--server", base, "-q"], env=env, check=True)
-        if delay:
-            base = f"http://127.0.0.1:{Delay(port, delay).port}"
+        if any(path):
+            base = f"http://127.0.0.1:{Link(port, *path).port}"
         os.environ["EXPORTCTL_TOKEN"] = token
-        header = ["-H", f"Authorization: Bearer {token}"]
-        contest(f"{base}/api/projects/{project}/export/{job}/download", folder, rounds, header)
+        headers = [f"Authorization: Bearer {token}"]
+        contest(f"{base}/api/projects/{project}/export/{job}/download", folder, rounds, headers)
     finally:
         server.terminate()
         server.wait()
@@ -240,6 +277,7 @@ def main():
     parser.add_argument("--size", type=float, default=1.5e9, help="of the archive, in bytes")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delay", type=float, default=0.0, help="milliseconds on each way")
+    parser.add_argument("--loss", type=float, default=0.0, help="of segments, in percent; goes with --delay")
     parser.add_argument("--folder", type=Path, help="where all is written")
     parser.add_argument("--only", choices=["nginx", "ours"])
     asked = parser.parse_args()
@@ -250,10 +288,12 @@ def main():
             if kind == "nginx" and not shutil.which("nginx"):
                 print("nginx is not installed: not measured")
                 continue
-            print(f"against {kind}, {asked.size / 1e9:g} GB{f', {asked.delay:g} ms each way' if asked.delay else ''}:")
+            way = f", {asked.delay:g} ms each way" if asked.delay else ""
+            way += f", {asked.loss:g} % lost" if asked.loss else ""
+            print(f"against {kind}, {asked.size / 1e9:g} GB{way}:")
             place = Path(name) / kind
             place.mkdir()
-            run(place, int(asked.size), asked.rounds, asked.delay / 1000)
+            run(place, int(asked.size), asked.rounds, (asked.delay / 1000, asked.loss / 100))
 
 
 if __name__ == "__main__":
