@@ -157,10 +157,15 @@ async def test_a_sign_in_that_cannot_be_renewed_ends_the_following(bench):
 @pytest.mark.parametrize(
     ("told", "status", "kind"),
     [
+        ("completed", "completed", Completed),
         ("completed", "failed", Failed),
-        ("failed", "completed", Completed),
         ("completed", "cancelled", Cancelled),
+        ("failed", "completed", Completed),
+        ("failed", "failed", Failed),
+        ("failed", "cancelled", Cancelled),
+        ("cancelled", "completed", Completed),
         ("cancelled", "failed", Cancelled),
+        ("cancelled", "cancelled", Cancelled),
     ],
 )
 async def test_rest_is_the_judge_of_how_a_job_ended(bench, told, status, kind):
@@ -173,12 +178,14 @@ async def test_rest_is_the_judge_of_how_a_job_ended(bench, told, status, kind):
             assert isinstance((await end_of(watch)).end, kind)
 
 
+@pytest.mark.parametrize("said", ["processing", "pending", "archived"])
 @pytest.mark.parametrize("told", ["completed", "failed", "cancelled"])
-async def test_an_end_that_rest_never_confirms_is_believed_in_the_end_and_the_doubt_told(bench, told):
+async def test_an_end_that_rest_never_confirms_is_believed_in_the_end_and_the_doubt_told(bench, told, said):
     server = Server1([running()])
     with serving(server):
         async with following(server, bench) as (api, follower):
             watch = await started(api, follower)
+            server.jobs["j1"].said = said
             await asyncio.to_thread(server.do, server.tell(frame("j1", told, error="boom")))
             job = await end_of(watch)
     assert job.has_ended
