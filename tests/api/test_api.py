@@ -161,7 +161,7 @@ class TestAgain:
         assert caught.value.code == "NOT_JSON"
         assert "--server" in caught.value.hint
 
-    @pytest.mark.parametrize("content", [b"", b"[]", b'"x"', b"null", b"{", b"\xff", b'{"a": NaN}'])
+    @pytest.mark.parametrize("content", [b"", b"[]", b'"x"', b"null", b"{", b"\xff", b"{'a': 1}"])
     async def test_json_that_is_no_object_is_none(self, wire, api, content):
         wire.get("/api/export/j1").mock(return_value=httpx.Response(200, content=content))
         with pytest.raises(Unreachable):

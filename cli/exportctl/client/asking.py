@@ -14,12 +14,13 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 import httpx
-import orjson
 
 from exportctl.client import failures
 from exportctl.client.answering import Client
 from exportctl.client.http import Server
 from exportctl.model.errors import Busy, ExportctlError, NotAllowed, Unreachable
+from exportctl.protocol import jsontext
+from exportctl.protocol.errors import ProtocolError
 
 if TYPE_CHECKING:
     import stamina.instrumentation
@@ -219,18 +220,18 @@ def moment_of(text: str | None) -> datetime | None:
 async def _words_of(response: httpx.Response) -> object:
     """Return the JSON of a refusal whose body is unread, None where there is none that ends in time."""
     words = b""
-    with contextlib.suppress(TimeoutError, httpx.HTTPError, orjson.JSONDecodeError):
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, ProtocolError):
         async with asyncio.timeout(_WORDS_SECONDS):
             async for piece in response.aiter_bytes():
                 words += piece
                 if len(words) > _WORDS_BYTES:
                     return None
-        return orjson.loads(words)
+        return jsontext.read_body(words)
     return None
 
 
 def _json_or_none(response: httpx.Response) -> object:
     try:
-        return orjson.loads(response.content)
-    except orjson.JSONDecodeError:
+        return jsontext.read_body(response.content)
+    except ProtocolError:
         return None

@@ -115,15 +115,17 @@ class StatusDialogue:
 
     def up(self, _socket: Socket) -> None:
         """Look at every job: what was sent while the socket was down is lost (12)."""
-        self._look_at_all()
+        self.again()
 
     def down(self, _reason: str) -> None:
         """Look at every job at once, and go on by polls."""
-        self._look_at_all()
+        self.again()
 
     def again(self) -> None:
         """Look at every job at once."""
-        self._look_at_all()
+        for case in self._cases.values():
+            case.is_new_way = True
+            case.look.set()
 
     def heard(self) -> None:
         """Nothing waits: no request is ever acknowledged."""
@@ -185,11 +187,6 @@ class StatusDialogue:
                 case.look.set()
                 return True
         return False
-
-    def _look_at_all(self) -> None:
-        for case in self._cases.values():
-            case.is_new_way = True
-            case.look.set()
 
     def _hear(self, case: _Case, event: Event, source: Source) -> None:
         """Take what the socket says of a job; behind its end there is nothing to tell (4, 7)."""

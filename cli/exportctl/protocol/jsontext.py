@@ -1,10 +1,12 @@
 """JSON as both protocols use it: a text in, values out, and back.
 
-Whole numbers beyond 64 bits arrive as floats, as all of them do in a JavaScript client. Anything that orjson refuses
-(NaN, infinities, numbers beyond a double, lone surrogates) and anything nested deeper than `MAX_DEPTH` is an error of
-ours, never one of orjson's.
+Whole numbers beyond 64 bits arrive as floats, as all of them do in a JavaScript client. What servers write though it is
+no JSON is read as what JavaScript would make of it: NaN and infinities as null, half a surrogate pair, which a cut
+emoji leaves, as U+FFFD. Anything else that orjson refuses (numbers beyond a double, bytes that are no UTF-8) and
+anything nested deeper than `MAX_DEPTH` is an error of ours, never one of orjson's.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -20,6 +22,10 @@ MAX_DEPTH: Final = 128
 
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+"""A string, or what stands for a number in Python's JSON."""
+_ESCAPE: Final = re.compile(r"(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..|\\.", re.DOTALL)
+
 
 def read(text: str) -> Value:
     """Read one JSON document.
@@ -28,13 +34,38 @@ def read(text: str) -> Value:
     """
     try:
         value: Value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        # The error holds the whole document, which may hold secrets: only what and where go on.
-        raise MalformedPacketError(f"no JSON: {error.msg} (character {error.pos})") from None
+    except orjson.JSONDecodeError:
+        text = _TOKEN.sub(_mended, text)
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            # The error holds the whole document, which may hold secrets: only what and where go on.
+            raise MalformedPacketError(f"no JSON: {error.msg} (character {error.pos})") from None
     # A level costs two characters and an opening bracket, so most texts are cleared without a look at the value.
     if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
     return value
+
+
+def read_body(content: bytes) -> Value:
+    """Read the body of an HTTP answer as `read` does; bytes that are no UTF-8 too. Raises what it raises."""
+    try:
+        value: Value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return read(content.decode("utf-8", "replace"))
+    return value
+
+
+def _mended(token: re.Match[str]) -> str:
+    text = token[0]
+    if not text.startswith('"'):
+        return "null"
+    return _ESCAPE.sub(_whole, text) if "\\u" in text else text
+
+
+def _whole(escape: re.Match[str]) -> str:
+    is_half = escape[1] is None and len(escape[0]) > 2  # noqa: PLR2004 - a backslash and what it escapes
+    return "\ufffd" if is_half else escape[0]
 
 
 def write(value: Value, *, detach: Callable[[bytes], Value] | None = None) -> str:
