@@ -136,3 +136,20 @@ def test_what_no_job_is_known_of_frees_its_disk(exportctl):
     store.close()
     assert exportctl.run("resume").status == 0
     assert exportctl.parked == []
+
+
+def test_a_parked_job_whose_images_are_gone_can_still_be_let_go(exportctl):
+    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
+
+    exportctl.parks = True
+    images = exportctl.folder / "images"
+    make_sample(images, 60)
+    with exportctl.start("run", images, "-o", "x.zip", "--ndjson", "--progress", "none") as run:
+        line_of(run, "export:started")
+        run.kill()
+        run.communicate()
+    until(lambda: not descendants_in(exportctl.home), "the server to be gone")
+    images.rename(exportctl.folder / "elsewhere")
+    ended = exportctl.run("cancel", "@last", "--ndjson")
+    assert ended.status == 0, ended.stderr
+    assert exportctl.parked == []

@@ -196,6 +196,19 @@ class TestResume:
         assert exportctl.run("resume", *served.options).status == 5
         assert exportctl.run("resume", *served.options).status == 0
 
+    def test_a_job_that_the_server_lost_keeps_no_other_from_being_finished(self, exportctl, serve, fast):
+        served = serve(fast)
+        jobs = [started(exportctl, served, "fast") for _ in range(2)]
+        lost = "00000000-0000-4000-8000-000000000000"
+        with sqlite3.connect(store_of(exportctl)) as store:
+            store.execute("UPDATE job SET job_id = ? WHERE job_id = ?", (lost, jobs[0].split("/")[1]))
+        store.close()
+        ended = exportctl.run("resume", *served.options, "--ndjson")
+        assert ended.status == 5
+        results = {line["jobId"]: line for line in ended.lines if line["event"] == "result"}
+        assert (results[lost]["exitCode"], results[jobs[1].split("/")[1]]["exitCode"]) == (5, 0)
+        assert lost in results[lost]["error"]["message"]
+
     def test_nothing_to_resume_is_no_failure(self, exportctl):
         assert exportctl.run("resume").status == 0
 
@@ -211,10 +224,11 @@ def test_follow_without_a_job_follows_all_that_are_unfinished(exportctl, serve, 
 
 
 class TestCancel:
-    def test_a_running_job_is_cancelled_and_its_cleanup_told(self, exportctl, serve, slow):
+    @pytest.mark.parametrize("transport", ["socket", "polling"])
+    def test_a_running_job_is_cancelled_and_its_cleanup_told(self, exportctl, serve, slow, transport):
         served = serve(slow)
         job = started(exportctl, served, "slow")
-        ended = exportctl.run("cancel", "@last", *served.options, "--ndjson")
+        ended = exportctl.run("cancel", "@last", *served.options, "--ndjson", "--transport", transport)
         assert ended.status == 0, ended.stderr
         [line] = [line for line in ended.lines if line["event"] == "export:cancelled"]
         assert line["cleanupCompleted"] is True
@@ -266,15 +280,23 @@ class TestList:
 
 def test_twenty_commands_at_once_share_the_store(exportctl, serve, fast):
     served = serve(fast)
+    exportctl.environment |= {"EXPORTCTL_SERVER": served.url, "EXPORTCTL_TOKEN": served.token}
+    shown = ["--ndjson", "--progress", "none"]
+    first = exportctl.run("start", "fast").stdout.decode().strip()
     processes = [
-        exportctl.start("run", "fast", *served.options, "-o", f"{number}.zip", "--ndjson", "--progress", "none")
-        for number in range(12)
-    ] + [exportctl.start("list", "--ndjson") for _ in range(8)]
+        *(exportctl.start("run", "fast", "-o", f"{number}.zip", *shown) for number in range(8)),
+        *(exportctl.start("follow", first, *shown) for _ in range(4)),
+        *(exportctl.start("list", "--ndjson") for _ in range(4)),
+        *(exportctl.start("resume", *shown) for _ in range(4)),
+    ]
     for process in processes:
         stdout, stderr = process.communicate()
         assert process.returncode == 0, stderr.decode()
         assert b'"code":"state"' not in stdout
-    assert len(rows(exportctl.run("list", "--ndjson"))) == 12
+    assert len(rows(exportctl.run("list", "--ndjson"))) == 9
+    names = {path.name for path in exportctl.folder.iterdir()}
+    assert {f"{number}.zip" for number in range(8)} <= names
+    assert not [name for name in names if name.startswith(".")], "a lock or a partial was left"
 
 
 def test_a_download_that_was_interrupted_goes_on_where_it_stopped(exportctl, serve, slow):

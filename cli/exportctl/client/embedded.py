@@ -133,8 +133,8 @@ async def _enter(place: Place, project: Mapping[str, object] | None) -> _Use:
                 if door is not None and address is not None:
                     return _Use(address=address, held=(door, user), process=None)
                 if place.is_free():
-                    wanted = project if project is not None else _parked_project(place)
-                    return await _start(place, wanted, user)
+                    is_parked = project is None
+                    return await _start(place, project or _parked_project(place), user, is_parked=is_parked)
             except BaseException:
                 os.close(user)
                 raise
@@ -152,7 +152,7 @@ def _parked_project(place: Place) -> Mapping[str, object]:
     return project
 
 
-async def _start(place: Place, project: Mapping[str, object], user: int) -> _Use:
+async def _start(place: Place, project: Mapping[str, object], user: int, *, is_parked: bool) -> _Use:
     token = secrets.token_urlsafe(32)
     try:
         _note_project(place, project)
@@ -172,6 +172,7 @@ async def _start(place: Place, project: Mapping[str, object], user: int) -> _Use
         "state": os.fspath(place.folder),
         "door": os.fspath(place.door),
         "ephemeral": not place.is_lasting,
+        "parked": is_parked,
     }
     try:
         url = await _begin(process, place.words, patience, outer, configuration)

@@ -1,10 +1,10 @@
 """The embedded server: `python -m exportctl.server`, the child of a command.
 
 It reads one line of JSON from standard input, `{token, user, projects: [{title, folder}], state, workers?,
-ephemeral?, door?}` (`sample`, a number of images, in place of `folder` has the sample made in the state folder), binds
-a free loopback port, writes one line to standard output, `{"url": …, "pid": …}` once it accepts or `{"error": {code,
-message, hint}}`, and lives until its standard input ends: so it ends with its parent, whatever ends that. Ctrl-C is
-the parent's to handle.
+ephemeral?, door?, parked?}` (`sample`, a number of images, in place of `folder` has the sample made in the state
+folder), binds a free loopback port, writes one line to standard output, `{"url": …, "pid": …}` once it accepts or
+`{"error": {code, message, hint}}`, and lives until its standard input ends: so it ends with its parent, whatever ends
+that. Ctrl-C is the parent's to handle. `parked`: there are jobs of before, whatever became of the folder.
 
 With `door`, the named pipe that its standard input is, other commands may come in as long as it runs: it holds
 `server.lock` in the state folder, says in `address.json` where it is, and ends once nobody holds the pipe open, which
@@ -88,6 +88,7 @@ def _settings(given: dict[str, Any]) -> "Settings":
         projects=projects_of((_folder(project, state), project.get("title")) for project in given["projects"]),
         workers=int(given.get("workers") or os.cpu_count() or 1),
         ephemeral=bool(given.get("ephemeral", False)),
+        checks_folders=not given.get("parked", False),
     )
 
 

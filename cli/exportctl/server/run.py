@@ -65,7 +65,7 @@ async def run(
     signals: tuple[signal.Signals, ...] = (),
 ) -> None:
     """Serve in this loop until `stop` is set or one of `signals` comes; raises StartError."""
-    for project in settings.projects:
+    for project in settings.projects if settings.checks_folders else ():
         _check(project.folder)
     with contextlib.ExitStack() as end:
         if settings.ephemeral:

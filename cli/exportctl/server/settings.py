@@ -45,6 +45,8 @@ class Settings:
     events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
     take, or no limit. `stall`: how long a socket may take nothing before it is cut. `queue`: packets that may wait for
     one socket. `people`: users sign in with email and password too, and are kept in the state folder.
+    `checks_folders`: whether a project whose folder cannot be read keeps the server from starting; not where jobs of
+    before are all that matters.
     """
 
     tokens: Mapping[str, str]
@@ -57,6 +59,7 @@ class Settings:
     jobs_per_user: int = 100
     jobs_at_once: int = 2
     ephemeral: bool = False
+    checks_folders: bool = True
     people: bool = False
     heartbeat: float = 5
     coalesce: float = 0.1
