@@ -166,8 +166,9 @@ class Site:
         if job is None or not job.answered.is_set():
             return
         await self.wait_for(lambda: job.most >= SAFE_PROGRESS or not job.is_working)
+        await asyncio.sleep(SAFE_SECONDS)
         if job.status not in ENDS:
-            await self.cancel(job)
+            await self.cancel(job, is_elsewhere=True)
 
     # Jobs.
 
@@ -244,10 +245,11 @@ class Site:
         for _ in range(2):
             await self.tell("export:failed", {"jobId": job.id, "error": words})
 
-    async def cancel(self, job: Job) -> None:
+    async def cancel(self, job: Job, *, is_elsewhere: bool = False) -> None:
         """Cancel a job, ended or not, as was seen; too early it ends the process (6)."""
         since = 0.0 if job.answered_at is None else asyncio.get_running_loop().time() - job.answered_at
-        job.cancels.append((job.most, since))
+        if not is_elsewhere:
+            job.cancels.append((job.most, since))
         if job.is_working and (job.most < SAFE_PROGRESS or since < SAFE_SECONDS):
             self.crashes += 1
             self.end_life()

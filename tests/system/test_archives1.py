@@ -11,9 +11,8 @@ from production.acts import Event, Moment
 from production.plan import Plan
 from production.serving import serving
 from production.site import FIRST, beat
+from system.lab1 import asked, begin, read_until, rest_of
 from system.processes import end_of, until
-from system.test_cancelling1 import asked, read_until, rest_of
-from system.test_faults1 import begin
 
 BIG = Plan(images=6, image_bytes=400_000)
 
@@ -137,7 +136,7 @@ def test_an_archive_that_is_gone_is_five_with_what_to_do_and_leaves_no_partial(c
 
 def test_a_restart_in_the_middle_of_a_download_is_five_and_says_that_the_job_is_forgotten(command, production):
     job = finished(production, Plan(image_bytes=6_000_000))  # more than lies in the buffers on the way
-    arguments = asked(production, "download", f"{FIRST}/{job.id}", "-o", "x.zip", "--limit-rate", "300k")
+    arguments = asked(production, "download", f"{FIRST}/{job.id}", "-o", "x.zip", "--limit-rate", "3M")
     process = command.start(*arguments)
     head, _ = read_until(process, lambda line: (line.get("bytes") or 0) > 30_000)
     production.act(acts.Restart())

@@ -6,7 +6,6 @@ A server that behaves as the one in production is what judges: it notes how far 
 import os
 import signal
 
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,9 +17,9 @@ from production.plan import Plan
 from production.serving import serving
 from production.site import FIRST, SECOND, TITLES, beat
 from system.judging import check_lines
-from system.processes import Ended, command_in, end_of, until
+from system.lab1 import EVENT, asked, begin, of_the_command, read_until, rest_of, schedules
+from system.processes import command_in, end_of, until
 from system.proxy import Proxy
-from system.test_faults1 import EVENT, begin, of_the_command, schedules
 
 INSTANTS = int(os.environ.get("EXPORTCTL_FAULTS", "4"))
 UNKNOWN = "11111111-2222-4333-8444-555555555555"
@@ -32,32 +31,12 @@ def production():
         yield found
 
 
-def asked(production, *arguments):
-    return [*arguments, "--server", production.url, "--ndjson", "--progress", "none", "--no-state"]
-
-
 def names(lines):
     return [line["event"].removeprefix("export:") for line in lines if line["event"].startswith("export:")]
 
 
 def ends_of(lines):
     return [name for name in names(lines) if name in {"completed", "failed", "cancelled"}]
-
-
-def read_until(process, wanted) -> tuple[bytes, dict | None]:
-    """Read lines until one is wanted; return all of them, and the one."""
-    head = b""
-    for text in process.stdout:
-        head += text
-        line = orjson.loads(text)
-        if wanted(line):
-            return head, line
-    return head, None
-
-
-def rest_of(process, head, what="the end of the command") -> Ended:
-    ended = end_of(process, 60, what)
-    return Ended(status=ended.status, stdout=head + ended.stdout, stderr=ended.stderr)
 
 
 def check_cancels(job) -> None:
