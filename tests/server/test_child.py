@@ -12,7 +12,8 @@ from contextlib import closing
 import httpx
 import pytest
 
-from exportctl.server.run import StartError, serve
+from exportctl.server.preconditions import StartError
+from exportctl.server.run import serve
 from server.conftest import write_images
 
 PARENT = """

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from exportctl.server.run import StartError
+from exportctl.server.preconditions import StartError
 from server.conftest import OTHER_TOKEN, make_endless, serving, write_images
 from server.stories import ALL, check_story, contents
 

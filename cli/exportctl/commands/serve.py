@@ -14,6 +14,10 @@ class Listening:
 
     host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1"
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one and prints it.")] = 8080
+    unix_socket: Annotated[
+        str | None,
+        typer.Option("--unix-socket", metavar="FILE", help="Listen at this socket instead, for a proxy in front."),
+    ] = None
     tls_cert: Annotated[
         str | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate with its chain, PEM; needs --tls-key.")
     ] = None

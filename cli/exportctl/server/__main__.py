@@ -54,7 +54,8 @@ def _serve(settings: "Settings", door: Path | None, token: str) -> int:
 
     import uvloop  # noqa: PLC0415
 
-    from exportctl.server.run import StartError, log_to_stderr, run  # noqa: PLC0415
+    from exportctl.server.preconditions import StartError  # noqa: PLC0415
+    from exportctl.server.run import log_to_stderr, run  # noqa: PLC0415
 
     async def child() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()

@@ -6,16 +6,11 @@ and worse only, one line each; requests are not logged, tokens never.
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import logging
-import os
 import shutil
 import signal
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -26,24 +21,14 @@ from exportctl.server.app import open_app
 from exportctl.server.growth import LostError
 from exportctl.server.log import LogUnusableError
 from exportctl.server.people.database import PeopleUnusableError
-from exportctl.server.settings import Settings, Tls
+from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, check_tls, make_state
+from exportctl.server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _GRACE = 1
-_LOOKS, _PAUSE = 100, 0.05
 """How often, and after how many seconds, it is looked whether another server has left the state folder."""
 _LARGEST_PACKET = 1_000_000
-
-
-class StartError(Exception):
-    """The server cannot start; `code`, `message` and `hint` are for the user."""
-
-    def __init__(self, code: str, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.hint = hint
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
@@ -66,20 +51,20 @@ async def run(
 ) -> None:
     """Serve in this loop until `stop` is set or one of `signals` comes; raises StartError."""
     for project in settings.projects if settings.checks_folders else ():
-        _check(project.folder)
+        check_folder(project.folder)
     with contextlib.ExitStack() as end:
         if settings.ephemeral:
             end.callback(shutil.rmtree, settings.state, ignore_errors=True)
-        _make_state(settings.state)
-        _check_tls(settings.tls)
-        listening = end.enter_context(_bind(settings.host, settings.port))
+        make_state(settings.state)
+        check_tls(settings.tls)
+        listening = end.enter_context(bound(settings))
         end.enter_context(_signals_set(stop, signals))
-        async with _alone(settings.state), _opened(settings) as app:
+        async with alone(settings.state), _opened(settings) as app:
             server = _Server(_configuration(app, settings), stop)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await server.accepting(serving)
             if not serving.done():
-                on_ready(url_of(settings.host, listening.getsockname()[1], is_secret=settings.tls is not None))
+                on_ready(address_of(settings, listening))
             await serving
 
 
@@ -91,83 +76,6 @@ async def _opened(settings: Settings) -> AsyncIterator[ASGIApp]:
     except (LogUnusableError, PeopleUnusableError) as error:
         hint = "Give another folder for the state (--state), or use a newer exportctl"
         raise StartError("STATE_UNUSABLE", str(error), hint) from error
-
-
-def _check(folder: Path) -> None:
-    try:
-        with os.scandir(folder):
-            return
-    except FileNotFoundError as error:
-        raise StartError("NO_SUCH_FOLDER", f"There is no folder {folder}", "Check the path") from error
-    except NotADirectoryError as error:
-        raise StartError(
-            "NOT_A_FOLDER", f"{folder} is not a folder", "Name the folder that holds the images"
-        ) from error
-    except PermissionError as error:
-        hint = "Check who may read it (ls -ld)"
-        raise StartError("NO_PERMISSION", f"The folder {folder} cannot be read", hint) from error
-
-
-def _make_state(state: Path) -> None:
-    try:
-        (state / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise StartError(
-            "DISK_FULL" if full else "STATE_UNUSABLE",
-            f"The state folder {state} cannot be made: {error.strerror}",
-            "Free some space" if full else "Give another folder for the state (--state)",
-        ) from error
-
-
-@contextlib.asynccontextmanager
-async def _alone(state: Path) -> AsyncIterator[None]:
-    """Have the state folder for this server alone, which may have to wait for one that is just ending."""
-    with (state / "lock").open("w") as lock:
-        for look in range(_LOOKS):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if look == _LOOKS - 1:
-                    hint = "Give each server a state folder of its own (--state)"
-                    raise StartError(
-                        "STATE_IN_USE", f"Another server runs on the state folder {state}", hint
-                    ) from error
-                await asyncio.sleep(_PAUSE)
-            else:
-                break
-        yield
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, OverflowError) as error:
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        raise StartError(
-            "PORT_IN_USE" if in_use else "CANNOT_LISTEN",
-            f"Port {port} on {host} is taken" if in_use else f"Cannot listen on {host} port {port}: {error}",
-            "Choose another --port, or 0 for any free one",
-        ) from error
-
-
-def _check_tls(tls: Tls | None) -> None:
-    """Read certificate and key once before anything listens: what is wrong with them is told here."""
-    if tls is None:
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:  # ssl.SSLError is one
-        where = f"{tls.certificate} with {tls.key}"
-        hint = "Both are files in PEM form, and the key is the certificate's"
-        raise StartError("BAD_CERTIFICATE", f"The certificate cannot be used ({where}): {error}", hint) from error
-
-
-def url_of(host: str, port: int, *, is_secret: bool) -> str:
-    """Return the URL of a server."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if is_secret else 'http'}://{shown}:{port}"
 
 
 @contextlib.contextmanager
@@ -262,7 +170,8 @@ def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         # A proxy on this machine says who asks, and whether by https: cookies and the limits of sign-in need it.
         proxy_headers=True,
-        forwarded_allow_ips="127.0.0.1,::1",
+        # Whoever reaches a unix socket was let to it by its owner.
+        forwarded_allow_ips="*" if settings.unix_socket else "127.0.0.1,::1",
         timeout_graceful_shutdown=_GRACE,
         ssl_certfile=settings.tls.certificate if settings.tls else None,
         ssl_keyfile=settings.tls.key if settings.tls else None,

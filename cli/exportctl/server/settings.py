@@ -43,10 +43,10 @@ class Settings:
 
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
     events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
-    take, or no limit. `stall`: how long a socket may take nothing before it is cut. `queue`: packets that may wait for
-    one socket. `people`: users sign in with email and password too, and are kept in the state folder.
-    `checks_folders`: whether a project whose folder cannot be read keeps the server from starting; not where jobs of
-    before are all that matters.
+    take, or no limit. `stall`: how long a socket may take nothing before it is cut. `queue`: packets that may wait
+    for one socket. `unix_socket` is listened at in place of host and port. `people`: users sign in with email and
+    password too, and are kept in the state folder. `checks_folders`: whether a project whose folder cannot be read
+    keeps the server from starting; not where jobs of before are all that matters.
     """
 
     tokens: Mapping[str, str]
@@ -56,6 +56,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0
     tls: Tls | None = None
+    unix_socket: Path | None = None
     jobs_per_user: int = 100
     jobs_at_once: int = 2
     ephemeral: bool = False

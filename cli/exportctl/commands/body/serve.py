@@ -12,7 +12,7 @@ from exportctl.commands.body.refusing import refuse
 from exportctl.commands.serve import Listening, Who, Work
 from exportctl.config import state_folder
 from exportctl.model.errors import CannotWrite, ExportctlError, Unreachable, Usage
-from exportctl.server.run import StartError, url_of
+from exportctl.server.preconditions import StartError, url_of
 from exportctl.server.run import serve as run_server
 from exportctl.server.settings import Settings, Tls, projects_of
 
@@ -47,6 +47,7 @@ def _serve(folders: list[str], listening: Listening, who: Who, work: Work, kept:
         host=listening.host,
         port=listening.port,
         tls=tls,
+        unix_socket=Path(listening.unix_socket) if listening.unix_socket else None,
         jobs_per_user=work.jobs_per_user,
         people=True,
     )
@@ -63,13 +64,15 @@ def _serve(folders: list[str], listening: Listening, who: Who, work: Work, kept:
         run_server(settings, ready)
     except StartError as error:
         kind: type[ExportctlError] = {"DISK_FULL": CannotWrite, "STATE_UNUSABLE": CannotWrite}.get(error.code, Usage)
-        if error.code in {"PORT_IN_USE", "CANNOT_LISTEN"}:
+        if error.code in {"PORT_IN_USE", "SOCKET_IN_USE", "CANNOT_LISTEN"}:
             kind = Unreachable
         raise kind(error.message, hint=error.hint, code=error.code) from error
     return 0
 
 
 def _tls(listening: Listening) -> Tls | None:
+    if listening.unix_socket is not None and (listening.tls_cert or listening.tls_key):
+        raise Usage("--unix-socket speaks no TLS", hint="the proxy in front of it does")
     if listening.tls_cert is None and listening.tls_key is None:
         return None
     if listening.tls_cert is None or listening.tls_key is None:
@@ -79,7 +82,7 @@ def _tls(listening: Listening) -> Tls | None:
 
 def _check_reach(listening: Listening, *, is_secret: bool, is_known: bool) -> None:
     """Refuse to be reached from beyond this machine in the clear, or by nobody who was named."""
-    if is_loopback(url_of(listening.host, listening.port, is_secret=is_secret)):
+    if listening.unix_socket is not None or is_loopback(url_of(listening.host, listening.port, is_secret=is_secret)):
         return
     if not is_secret and not listening.allow_plain_http:
         raise Usage(

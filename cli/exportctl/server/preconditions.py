@@ -1,0 +1,155 @@
+"""What must hold before a server starts: its folders, its state, its certificate, and a place to listen at.
+
+What does not hold is a StartError, told before anything is begun.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from exportctl.server.settings import Settings, Tls
+
+_BACKLOG = 1024
+_LOOKS, _PAUSE = 100, 0.05
+
+
+class StartError(Exception):
+    """The server cannot start; `code`, `message` and `hint` are for the user."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+def check_folder(folder: Path) -> None:
+    """Look into a project's folder; raises StartError."""
+    try:
+        with os.scandir(folder):
+            return
+    except FileNotFoundError as error:
+        raise StartError("NO_SUCH_FOLDER", f"There is no folder {folder}", "Check the path") from error
+    except NotADirectoryError as error:
+        raise StartError(
+            "NOT_A_FOLDER", f"{folder} is not a folder", "Name the folder that holds the images"
+        ) from error
+    except PermissionError as error:
+        hint = "Check who may read it (ls -ld)"
+        raise StartError("NO_PERMISSION", f"The folder {folder} cannot be read", hint) from error
+
+
+def make_state(state: Path) -> None:
+    """Make the state folder, for its owner alone; raises StartError."""
+    try:
+        (state / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise StartError(
+            "DISK_FULL" if full else "STATE_UNUSABLE",
+            f"The state folder {state} cannot be made: {error.strerror}",
+            "Free some space" if full else "Give another folder for the state (--state)",
+        ) from error
+
+
+@contextlib.asynccontextmanager
+async def alone(state: Path) -> AsyncIterator[None]:
+    """Have the state folder for this server alone, which may have to wait for one that is just ending."""
+    with (state / "lock").open("w") as lock:
+        for look in range(_LOOKS):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if look == _LOOKS - 1:
+                    hint = "Give each server a state folder of its own (--state)"
+                    raise StartError(
+                        "STATE_IN_USE", f"Another server runs on the state folder {state}", hint
+                    ) from error
+                await asyncio.sleep(_PAUSE)
+            else:
+                break
+        yield
+
+
+@contextlib.contextmanager
+def bound(settings: Settings) -> Iterator[socket.socket]:
+    """Listen where the settings say; raises StartError."""
+    if settings.unix_socket is None:
+        with _bind(settings.host, settings.port) as listening:
+            yield listening
+        return
+    path = settings.unix_socket
+    with _bind_unix(path) as listening:
+        try:
+            yield listening
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        raise StartError(
+            "PORT_IN_USE" if in_use else "CANNOT_LISTEN",
+            f"Port {port} on {host} is taken" if in_use else f"Cannot listen on {host} port {port}: {error}",
+            "Choose another --port, or 0 for any free one",
+        ) from error
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """Listen at a socket that its owner and group may use; one that a killed server left is taken away first."""
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        if path.is_socket() and not _is_answered(path):
+            path.unlink()
+        listening.bind(str(path))
+        path.chmod(0o660)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        in_use = error.errno == errno.EADDRINUSE
+        raise StartError(
+            "SOCKET_IN_USE" if in_use else "CANNOT_LISTEN",
+            f"{path} is there already" if in_use else f"Cannot listen at {path}: {error.strerror or error}",
+            "Choose another --unix-socket",
+        ) from error
+    return listening
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0
+
+
+def check_tls(tls: Tls | None) -> None:
+    """Read certificate and key once before anything listens: what is wrong with them is told here."""
+    if tls is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:  # ssl.SSLError is one
+        where = f"{tls.certificate} with {tls.key}"
+        hint = "Both are files in PEM form, and the key is the certificate's"
+        raise StartError("BAD_CERTIFICATE", f"The certificate cannot be used ({where}): {error}", hint) from error
+
+
+def address_of(settings: Settings, listening: socket.socket) -> str:
+    """Return where a server listens: a URL, or `unix:` and the path of its socket."""
+    if settings.unix_socket is not None:
+        return f"unix:{settings.unix_socket}"
+    return url_of(settings.host, listening.getsockname()[1], is_secret=settings.tls is not None)
+
+
+def url_of(host: str, port: int, *, is_secret: bool) -> str:
+    """Return the URL of a server."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if is_secret else 'http'}://{shown}:{port}"

@@ -1,0 +1,105 @@
+"""The lines for nginx in `docs/serving.md`, as they stand there, in front of a server at a unix socket."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from system.processes import SHARED, until
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"
+NUCLEI = SHARED / "data" / "nuclei"
+TOKEN = "a-token-of-the-tests"
+pytestmark = [
+    pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed here"),
+    pytest.mark.skipif(not NUCLEI.is_dir(), reason="the nuclei are not beside the checkout"),
+]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def configuration(folder, server):
+    """Return a whole configuration around the documented lines, that writes into `folder` alone."""
+    places = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    user = "user root;" if os.geteuid() == 0 else ""  # its worker would be nobody, who may not reach the socket
+    return (
+        f"{user} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;"
+        f"events {{}} http {{ access_log off; {places}\n{server} }}"
+    )
+
+
+@pytest.fixture
+def at_socket(exportctl, tmp_path):
+    """The path of the socket of a server of the nuclei."""
+    path = tmp_path / "socket"
+    arguments = ["serve", NUCLEI, "--token", TOKEN, "--state", exportctl.home / "served", "--unix-socket", path]
+    with exportctl.start(*arguments) as process, contextlib.ExitStack() as end:
+        end.callback(process.terminate)
+        assert until(process.stdout.readline, "the server's address").decode().strip() == f"unix:{path}"
+        yield path
+    assert not path.exists()
+
+
+@pytest.fixture
+def url(at_socket, tmp_path):
+    """Where nginx stands in front of it."""
+    (documented,) = re.findall(r"```nginx\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    port, folder = free_port(), tmp_path / "nginx"
+    folder.mkdir()
+    changes = {"/run/exportctl/socket": str(at_socket), "listen 8080": f"listen 127.0.0.1:{port}"}
+    for old, new in changes.items():
+        assert documented.count(old) == 1
+        documented = documented.replace(old, new)
+    (folder / "nginx.conf").write_text(configuration(folder, documented))
+    with (
+        subprocess.Popen(["nginx", "-c", folder / "nginx.conf", "-p", folder]) as process,
+        contextlib.ExitStack() as end,
+    ):
+        end.callback(process.terminate)
+        until(lambda: answers(f"http://127.0.0.1:{port}/exports/api/health"), "nginx and the server to answer")
+        yield f"http://127.0.0.1:{port}/exports"
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status == 200
+    except urllib.error.URLError:
+        return False
+
+
+@pytest.mark.parametrize("transport", ["socket", "polling"])
+def test_an_export_goes_through_below_a_path_by_socket_and_by_long_poll(exportctl, url, transport):
+    options = ["--server", url, "--token", TOKEN, "--transport", transport]
+    ended = exportctl.run("run", "nuclei", "-o", "x.zip", "--ndjson", *options)
+    assert (ended.status, ended.result["verified"]) == (0, True), ended.stderr
+    states = [line["state"] for line in ended.lines if line["event"] == "connection:changed"]
+    assert states[0] == ("connected" if transport == "socket" else "polling")
+    told = [line["serverSeq"] for line in ended.lines if "serverSeq" in line]
+    assert told == list(range(1, len(told) + 1))
+
+
+def test_a_socket_that_a_killed_server_left_is_taken_over_and_a_living_ones_is_not(exportctl, at_socket):
+    arguments = ["serve", NUCLEI, "--token", TOKEN, "--state", exportctl.home / "other", "--unix-socket"]
+    with exportctl.start(*arguments, at_socket) as process:
+        stderr = process.communicate(timeout=60)[1].decode()
+    assert process.returncode != 0
+    assert f"{at_socket} is there already" in stderr
+    left = at_socket.with_name("left")
+    with socket.socket(socket.AF_UNIX) as once:
+        once.bind(str(left))
+    with exportctl.start(*arguments, left) as process, contextlib.ExitStack() as end:
+        end.callback(process.terminate)
+        assert until(process.stdout.readline, "the server's address").decode().strip() == f"unix:{left}"
