@@ -220,8 +220,9 @@ def against_nginx(folder, size, rounds, path):
         shutil.rmtree(folder / "root")
 
 
-def against_ours(folder, size, rounds, path):
-    """Let our server export a folder of pictures, and fetch that."""
+@contextlib.contextmanager
+def finished(folder, size):
+    """Let our server export a folder of pictures; yield its port, its token and the job, as PROJECT/JOB."""
     pictures = folder / "pictures"
     pictures.mkdir()
     side = 1288  # a multiple of four: rows of a BMP need no filling up
@@ -259,16 +260,22 @@ def against_ours(folder, size, rounds, path):
             capture_output=True,
             text=True,
         )
-        project, job = started.stdout.strip().split("/")
-        subprocess.run([*exportctl, "follow", f"{project}/{job}", "--server", base, "-q"], env=env, check=True)
-        if any(path):
-            base = f"http://127.0.0.1:{Link(port, *path).port}"
-        os.environ["EXPORTCTL_TOKEN"] = token
-        headers = [f"Authorization: Bearer {token}"]
-        contest(f"{base}/api/projects/{project}/export/{job}/download", folder, rounds, headers)
+        job = started.stdout.strip()
+        subprocess.run([*exportctl, "follow", job, "--server", base, "-q"], env=env, check=True)
+        yield port, token, job
     finally:
         server.terminate()
         server.wait()
+
+
+def against_ours(folder, size, rounds, path):
+    """Fetch what our server has made."""
+    with finished(folder, size) as (port, token, job):
+        way = Link(port, *path).port if any(path) else port
+        os.environ["EXPORTCTL_TOKEN"] = token
+        project, job_id = job.split("/")
+        url = f"http://127.0.0.1:{way}/api/projects/{project}/export/{job_id}/download"
+        contest(url, folder, rounds, [f"Authorization: Bearer {token}"])
 
 
 def main():

@@ -98,7 +98,9 @@ class Segments:
     def _begin(self, segments: deque[_Segment], turn: asyncio.Semaphore, largest: int) -> None:
         """Line up twice as much as there are connections: nobody waits for the slowest at once."""
         while self._next < self.total and len(segments) < 2 * self.connections:
-            stop = min(self._next + largest, self.total)
+            # Towards the end ever smaller, so that all connections come to it together.
+            share = (self.total - self._next) // (2 * self.connections)
+            stop = min(self._next + max(SMALLEST, min(share, largest)), self.total)
             buffer = self._free.pop() if self._free else memoryview(bytearray(largest))
             segment = _Segment(self._next, stop, buffer)
             segment.task = asyncio.create_task(self._bring(segment, turn))
