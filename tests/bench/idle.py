@@ -2,8 +2,9 @@
 
     python tests/bench/idle.py [SECONDS]
 
-The server takes the subscription and says nothing but Engine.IO's heartbeat. All ways run side by side, bars on a
-pseudo-terminal. Budget: 0.5 % of a core. Needs /proc. Exits 0 whatever it finds: a benchmark is no test.
+The server takes the subscriptions and says nothing but Engine.IO's heartbeat, and holds polls back as long as they ask.
+All ways run side by side, bars on a pseudo-terminal. Budget: 0.5 % of a core. Needs /proc. Exits 0 whatever it finds: a
+benchmark is no test.
 """
 
 import os
@@ -18,11 +19,18 @@ from pathlib import Path
 import follow
 
 SETTLE_SECONDS = 3
+NDJSON = ("--progress", "none", "--ndjson")
+FIFTY = tuple(f"bench/{number:08}-0000-4000-8000-000000000000" for number in range(49))
 WAYS = {
     "bars": ("--progress", "bars"),
     "plain": ("--progress", "plain"),
-    "NDJSON": ("--progress", "none", "--ndjson"),
+    "NDJSON": NDJSON,
     "bars and NDJSON": ("--progress", "bars", "--ndjson"),
+    "polling": ("--transport", "polling", *NDJSON),
+    "bars and polling": ("--transport", "polling", "--progress", "bars"),
+    "50 jobs": (*NDJSON, *FIFTY),
+    "bars of 50 jobs": ("--progress", "bars", *FIFTY),
+    "50 jobs, polling": ("--transport", "polling", *NDJSON, *FIFTY),
 }
 
 

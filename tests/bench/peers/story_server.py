@@ -116,8 +116,16 @@ async def subscribe(_sid, _request):
     return {"ok": True, "protocol": 2, "log": LOG, "lastSeq": 0, "status": "processing", "gap": False}
 
 
-async def status(_request):
-    body = {"id": JOB, "projectId": PROJECT, "status": "processing", "progress": 0, "lastSeq": 0}
+async def status(request):
+    job = request.path_params["job"]
+    body = {"id": job, "projectId": PROJECT, "status": "processing", "progress": 0, "lastSeq": 0}
+    return JSONResponse(body, headers={"Export-Protocol": "2"})
+
+
+async def events(request):
+    """A long poll of which nothing comes."""
+    await asyncio.sleep(float(request.query_params.get("wait", 0)))
+    body = {"events": [], "log": LOG, "lastSeq": 0, "status": "processing", "gap": False}
     return JSONResponse(body, headers={"Export-Protocol": "2"})
 
 
@@ -142,7 +150,8 @@ def main():
         ]
     routes = [
         Route("/api/projects", projects),
-        Route(f"/api/projects/{PROJECT}/export/{JOB}/status", status),
+        Route(f"/api/projects/{PROJECT}/export/{{job}}/status", status),
+        Route(f"/api/projects/{PROJECT}/export/{{job}}/events", events),
         Route("/seconds", seconds),
     ]
     listening = socket.create_server(("127.0.0.1", 0))
