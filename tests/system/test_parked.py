@@ -10,7 +10,10 @@ import pytest
 
 from system.processes import children_of, descendants_in, until
 
-LONG = ["run", "sample", "--sample-size", "150", "-o", "x.zip", "--ndjson", "--progress", "none"]
+RUN = ["run", "sample", "-o", "x.zip", "--ndjson", "--progress", "none", "--sample-size"]
+LONG = [*RUN, "100"]
+ENDLESS = [*RUN, "800"]
+"""What no test waits for the end of."""
 
 
 def line_of(process, event):
@@ -77,7 +80,7 @@ def test_two_commands_at_once_share_one_server(exportctl):
 
 
 def test_another_terminal_reaches_the_server_of_the_one_that_runs(exportctl):
-    with exportctl.start(*LONG) as run:
+    with exportctl.start(*ENDLESS) as run:
         job = line_of(run, "export:progress")["jobId"]
         assert exportctl.run("status", job, "--ndjson").lines[1]["jobId"] == job
         ended = exportctl.run("cancel", job, "--ndjson")
@@ -88,7 +91,7 @@ def test_another_terminal_reaches_the_server_of_the_one_that_runs(exportctl):
 
 
 def test_a_job_goes_on_for_whoever_follows_it_when_the_first_command_leaves(exportctl):
-    with exportctl.start(*LONG, "--on-interrupt", "detach") as run:
+    with exportctl.start(*RUN, "300", "--on-interrupt", "detach") as run:
         job = line_of(run, "export:progress")["jobId"]
         with exportctl.start("follow", job, "--ndjson", "--progress", "none") as follow:
             line_of(follow, "export:progress")
@@ -106,7 +109,7 @@ def test_a_job_goes_on_for_whoever_follows_it_when_the_first_command_leaves(expo
 
 def test_a_download_that_was_killed_goes_on_from_the_last_byte(exportctl):
     exportctl.parks = True
-    with exportctl.start(*LONG[:3], "60", *LONG[4:], "--limit-rate", "8M") as run:
+    with exportctl.start(*RUN, "60", "--limit-rate", "8M") as run:
         until(lambda: (orjson.loads(run.stdout.readline()).get("bytes") or 0) > 4_000_000, "some megabytes")
         run.kill()
         run.communicate()
