@@ -104,7 +104,9 @@ def interrupt(process, numbers, chance, longest):
 
 def check_end(ended, numbers, command):
     """Hold what every end must be, and return the lines."""
-    assert "Traceback" not in ended.stderr, ended.stderr
+    # Python's own, from before the first line of ours is run, is not ours to keep back.
+    is_ours = bool(ended.stdout) or "/exportctl/" in ended.stderr
+    assert not is_ours or "Traceback" not in ended.stderr, ended.stderr
     if numbers[0] is PIPE:
         assert ended.status in {-PIPE, 0}, ended.stderr
         return []
@@ -155,7 +157,9 @@ def check_picked_up(exportctl, lines, command):
         assert zipfile.ZipFile(exportctl.folder / "x.zip").testzip() is None
     again = exportctl.run("resume", "--ndjson")
     assert (again.status, again.result["jobId"]) == (0, None), again.stderr
-    assert not [path for path in exportctl.folder.iterdir() if path.name.startswith(".")]
+    # An empty lock of a command that was killed before it had a job is left to the next one with this output.
+    left = [path for path in exportctl.folder.iterdir() if path.name.startswith(".")]
+    assert [path for path in left if path.name != ".x.zip.lock" or path.stat().st_size] == []
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
