@@ -69,10 +69,6 @@ def test_a_time_that_passed_is_in_words(seconds, text):
     assert amounts.duration(seconds) == text
 
 
-def test_a_count_agrees_with_its_noun():
-    assert [amounts.counted(count, "warning") for count in (0, 1, 2)] == ["0 warnings", "1 warning", "2 warnings"]
-
-
 @pytest.mark.parametrize(
     ("now", "last", "has_changed", "due"),
     [

@@ -46,6 +46,14 @@ class Shared:
             help="Give up on the whole command; the job goes on.",
         ),
     ] = None
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            "--lang",
+            metavar="TAG",
+            help="Language of bars and plain lines: cs, de, en, es, fr, zh. [env: EXPORTCTL_LANG, LC_ALL, LANG]",
+        ),
+    ] = None
     no_state: Annotated[bool, typer.Option("--no-state", help="Keep and read nothing on this machine.")] = False
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import typer
 
 import exportctl
-from exportctl.commands import schema_made
+from exportctl.commands import catalogs, schema_made
 from exportctl.commands.app import COMMANDS, app
 from exportctl.commands.body.schema import FILE as SCHEMA
 from exportctl.startup.answers import SCRIPTS
@@ -89,6 +89,10 @@ def _kind(command: str, param: Any, annotation: Any) -> tuple[str, tuple[str, ..
 
 def main() -> int:
     """Write the files and name those that changed."""
+    for path, content in catalogs.compiled().items():
+        if not path.exists() or path.read_bytes() != content:
+            path.write_bytes(content)
+            sys.stdout.write(f"{path}\n")
     for path, text in prepared().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text("utf-8") != text:

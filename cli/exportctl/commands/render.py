@@ -20,6 +20,9 @@ def command(
         Literal["auto", "bars", "plain"],
         typer.Option("--progress", envvar="EXPORTCTL_PROGRESS", help="How it is shown on standard error."),
     ] = "auto",
+    lang: Annotated[
+        str | None, typer.Option("--lang", metavar="TAG", help="Language of what is shown: cs, de, en, es, fr, zh.")
+    ] = None,
 ) -> int:
     """Draw lines of NDJSON as the bars of the command that wrote them. Other text among them is passed over.
 
@@ -32,4 +35,4 @@ def command(
     """
     from exportctl.commands.body.render import render  # noqa: PLC0415 - the body is heavy, the declaration is not
 
-    return render(file, speed=speed, progress=progress)
+    return render(file, speed=speed, progress=progress, lang=lang)

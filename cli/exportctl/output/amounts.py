@@ -1,5 +1,7 @@
 """Sizes, rates and times in the few words a person reads at a glance. Sizes are SI: 1 kB is 1,000 bytes."""
 
+from exportctl.model.words import decimal
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _MINUTE = 60
 _HOUR = 3600
@@ -9,13 +11,13 @@ _LONGEST = 100 * _HOUR
 def size(count: float) -> str:
     """Return bytes with three significant digits: `482 kB`."""
     power, digits = _scale(count)
-    return f"{count / 1000**power:.{digits}f} {_UNITS[power]}"
+    return decimal(f"{count / 1000**power:.{digits}f} {_UNITS[power]}")
 
 
 def size_of(count: float, total: float) -> str:
     """Return a part and its whole in the unit of the whole, so that the text keeps its shape: `1.2/48.2 MB`."""
     power, digits = _scale(total)
-    return f"{count / 1000**power:.{digits}f}/{total / 1000**power:.{digits}f} {_UNITS[power]}"
+    return decimal(f"{count / 1000**power:.{digits}f}/{total / 1000**power:.{digits}f} {_UNITS[power]}")
 
 
 def rate(per_second: float) -> str:
@@ -46,13 +48,8 @@ def clock(seconds: float) -> str:
 def duration(seconds: float) -> str:
     """Return a time that passed: `3.2 s`, `2 min 5 s`, `1 h 2 min`."""
     if round(seconds, 1) < _MINUTE:
-        return f"{seconds:.1f} s"
+        return decimal(f"{seconds:.1f} s")
     whole = round(seconds)
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count and its noun: `1 warning`, `2 warnings`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

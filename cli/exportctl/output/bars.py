@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Never, TextIO, TypeAlias
 import tqdm as tqdm_package
 
 from exportctl.model.lines import ConnectionChanged, ExportCancelled, ExportFailedLine, Line, Log, Numbered
+from exportctl.model.words import counted
 from exportctl.output import ending, rows
 from exportctl.output.layout import Frame, fit
 from exportctl.output.pace import should_draw
@@ -91,6 +92,7 @@ class BarsSink:
         self._has_changed = False
         self._has_ends = False
         self._is_named = False
+        self._rest = 0
         self._messages: list[str] = []
         self._messages_lost = 0
         self._connection = "connected"
@@ -170,11 +172,13 @@ class BarsSink:
             self._let_go_of_ended()
         size = self._terminal.size()
         shown = self._shown(size)
-        drawn_for = (size, tuple(view.job_id for view in shown), self._is_named)
+        drawn_for = (size, tuple(view.job_id for view in shown), self._is_named, self._rest > 0)
         if drawn_for != self._drawn_for:
             self._erase()
             self._print_messages()
             self._bars = [self._bar(view, half, index) for index, (view, half) in enumerate(_halves(shown))]
+            if self._rest:
+                self._bars.append(Bar(lambda: (rows.more(self._rest), ""), self._terminal, len(self._bars)))
             self._drawn_for = drawn_for
         else:
             self._print_messages()
@@ -183,10 +187,18 @@ class BarsSink:
         self._terminal.write("\r")
 
     def _shown(self, size: tuple[int, int] | None) -> list[JobView]:
-        """Return the jobs that have room, two rows each and the last row of the window left free, as tqdm wants it."""
+        """Return the jobs that have room, two rows each and the last row of the window left free, as tqdm wants it.
+
+        Where not all have, one more row counts the rest; those that run are shown before those that wait.
+        """
         _, lines = size or USUAL_SIZE
         views = list(self._views.by_id.values()) or [self._unknown]
-        return views[: max((lines - 2) // _BARS_PER_JOB, 1)]
+        room = max((lines - 2) // _BARS_PER_JOB, 1)
+        if len(views) > room:
+            room = max((lines - 3) // _BARS_PER_JOB, 1)
+            views.sort(key=lambda view: view.result is not None or not view.is_running)
+        self._rest = max(len(views) - room, 0)
+        return views[:room]
 
     def _bar(self, view: JobView, half: Callable[[JobView, float], rows.Row], position: int) -> Bar:
         return Bar(lambda: (half(view, self._monotonic()), self._name(view)), self._terminal, position)
@@ -219,7 +231,7 @@ class BarsSink:
 
     def _print_messages(self) -> None:
         if self._messages_lost:
-            self._messages.append(f"and {self._messages_lost} more messages")
+            self._messages.append(counted("and {count} more message", "and {count} more messages", self._messages_lost))
         for text in self._messages:
             Tqdm.write(text, file=self._terminal)
         self._messages.clear()

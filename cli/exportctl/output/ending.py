@@ -12,18 +12,21 @@ from exportctl.model.lines import (
     Outcome,
     Result,
 )
+from exportctl.model.words import counted, marked, said, spoken
 from exportctl.output import amounts, rows
 from exportctl.output.safe import first_line, visible
 from exportctl.output.views import JobView
 
 WARNINGS_SHOWN = 10
+_CLEANED = marked("the server says that it has cleaned up")
+_NOT_CLEANED = marked("the server has not cleaned up")
 _MESSAGE_COLUMNS = 300
 _REASON_COLUMNS = 120
 _STATES: dict[ConnectionState, str] = {
-    "connected": "connected",
-    "reconnecting": "connection lost, reconnecting",
-    "polling": "no socket connection, asking by polling",
-    "closed": "connection closed",
+    "connected": marked("connected"),
+    "reconnecting": marked("connection lost, reconnecting"),
+    "polling": marked("no socket connection, asking by polling"),
+    "closed": marked("connection closed"),
 }
 
 
@@ -35,20 +38,21 @@ def summary(result: Result, *, ascii_only: bool = False) -> list[str]:
     if result.bytes is not None:
         details.append(amounts.size(result.bytes))
     if result.verified:
-        details.append("verified")
-    what = "Completed"
+        details.append(said("verified"))
+    what = said("Completed")
     if result.file is not None:
-        what = f"Saved {visible(result.file, ascii_only=ascii_only)}"
+        what = said("Saved {file}", file=visible(result.file, ascii_only=ascii_only))
     elif result.bytes is not None:
-        what = "Sent the archive"
+        what = said("Sent the archive")
     if details:
         what += f" ({', '.join(details)})"
     if result.seconds.total is not None:
-        what += f" in {amounts.duration(result.seconds.total)}"
+        what += " " + said("in {time}", time=amounts.duration(result.seconds.total))
     if not result.warnings:
         return [what]
+    warnings = counted("{count} warning", "{count} warnings", len(result.warnings))
     return [
-        f"{what}, {amounts.counted(len(result.warnings), 'warning')}:",
+        f"{what}, {warnings}:",
         *_bounded(result.warnings, ascii_only=ascii_only),
     ]
 
@@ -56,7 +60,7 @@ def summary(result: Result, *, ascii_only: bool = False) -> list[str]:
 def _bounded(warnings: tuple[str, ...], *, ascii_only: bool) -> list[str]:
     shown = [f"  {remark(text, ascii_only=ascii_only)}" for text in warnings[:WARNINGS_SHOWN]]
     if len(warnings) > WARNINGS_SHOWN:
-        shown.append(f"  and {len(warnings) - WARNINGS_SHOWN} more")
+        shown.append("  " + counted("and {count} more", "and {count} more", len(warnings) - WARNINGS_SHOWN))
     return shown
 
 
@@ -67,14 +71,14 @@ def remark(text: str, *, ascii_only: bool = False) -> str:
 
 def connection(line: ConnectionChanged, *, ascii_only: bool = False) -> str:
     """Return a change of the connection in words."""
-    said = _STATES[line.state]
-    if line.state == "connected" and line.protocol is not None:
-        said += f" (protocol {line.protocol})"
+    words = said(_STATES[line.state])
     if line.state == "reconnecting" and line.retry_in:
-        said += f" in {amounts.duration(line.retry_in)}"
+        words = said("connection lost, reconnecting in {time}", time=amounts.duration(line.retry_in))
+    if line.state == "connected" and line.protocol is not None:
+        words += " (" + said("protocol {number}", number=line.protocol) + ")"
     if line.reason:
-        said += f": {first_line(line.reason, limit=_REASON_COLUMNS, ascii_only=ascii_only)}"
-    return said
+        words += f": {first_line(line.reason, limit=_REASON_COLUMNS, ascii_only=ascii_only)}"
+    return words
 
 
 def bad_end(view: JobView, *, ascii_only: bool = False) -> str:
@@ -84,10 +88,10 @@ def bad_end(view: JobView, *, ascii_only: bool = False) -> str:
         case ExportFailedLine(error=error):
             return f"{word}: {remark(error, ascii_only=ascii_only)}"
         case ExportCancelled(cancelled_by=by, cleanup_completed=cleaned):
-            said = f"{word} by {remark(by, ascii_only=ascii_only)}" if by else word
+            words = said("cancelled by {name}", name=remark(by, ascii_only=ascii_only)) if by else word
             if cleaned is not None:
-                said += "; the server says that it has cleaned up" if cleaned else "; the server has not cleaned up"
-            return said
+                words += f"; {said(_CLEANED if cleaned else _NOT_CLEANED)}"
+            return words
         case _:
             pass
     if view.result is not None and view.result.error is not None:
@@ -99,9 +103,11 @@ def standing(view: JobView, now: float, *, ascii_only: bool = False) -> str:
     """Return how far a job is, in one line: the words of its two bars without the bars."""
     parts: list[str] = []
     for row in (rows.processing(view, now), rows.downloading(view, now)):
-        if row.words[0].text == rows.WAITING and parts:
+        if row.words[0].text == said(rows.WAITING) and parts:
             continue
         share = [] if row.percent is None else [f"{int(row.percent)}%"]
-        words = [visible(piece.text, ascii_only=ascii_only) for piece in row.words if piece.text != rows.NO_ETA]
-        parts.append(f"{row.label.lower()} " + ", ".join(share + words))
+        words = [visible(piece.text, ascii_only=ascii_only) for piece in row.words if piece.text != said(rows.NO_ETA)]
+        # The label is a noun, which German writes large.
+        label = row.label if spoken() == "de" else row.label.lower()
+        parts.append(f"{label} " + ", ".join(share + words))
     return "; ".join(parts)

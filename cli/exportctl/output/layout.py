@@ -7,6 +7,7 @@ room the words of the highest rank go first, then the bar, and at last the text 
 
 from dataclasses import dataclass
 
+from exportctl.model.words import said
 from exportctl.output.rows import Row, Words
 from exportctl.output.safe import (
     ELLIPSIS,
@@ -38,7 +39,7 @@ class Frame:
 def fit(row: Row, columns: int, *, name: str = "", ascii_only: bool = False) -> Frame:
     """Return `row` laid out for `columns`; `name`, safe already, tells jobs apart where there are several."""
     ellipsis = ELLIPSIS_ASCII if ascii_only else ELLIPSIS
-    label = f"{row.label:<{_LABEL_COLUMNS}}"
+    label = row.label + " " * (_label_columns() - width_at_most(row.label))
     if name:
         label = f"{name} {label}"
     if not row.has_bar:
@@ -55,6 +56,11 @@ def fit(row: Row, columns: int, *, name: str = "", ascii_only: bool = False) -> 
     cells = min(max(_BAR_LEAST, columns // _BAR_SHARE), _BAR_MOST, columns - frame_columns)
     words = _chosen(row.words, columns - frame_columns - cells, ascii_only=ascii_only)
     return Frame(head=f"{head}|", cells=cells, tail=_steady(f"| {_GAP.join(words)}" if words else "|"))
+
+
+def _label_columns() -> int:
+    """Return the room of both labels, so that the bars begin at the same place."""
+    return max(_LABEL_COLUMNS, *(width_at_most(said(label)) for label in ("Processing", "Downloading")))
 
 
 def _chosen(words: tuple[Words, ...], room: int, *, ascii_only: bool) -> list[str]:

@@ -23,6 +23,7 @@ from exportctl.model.lines import (
     Outcome,
     Result,
 )
+from exportctl.model.words import counted, marked, said
 from exportctl.output import ending
 from exportctl.output.pace import may_write, should_write
 from exportctl.output.remarks import Remarks
@@ -31,6 +32,14 @@ from exportctl.output.terminal import Terminal
 from exportctl.output.views import JobView, Views
 
 _JOBS_SHOWN = 5
+_WAITED_FOR = (
+    marked("the server"),
+    marked("the archive"),
+    marked("another command"),
+    marked("a free place"),
+    marked("the sign-in"),
+)
+"""What commands wait for (`Session.waiting_for`), for the catalogs."""
 _WAITING_COLUMNS = 120
 
 
@@ -86,7 +95,7 @@ class PlainSink:
         """Say how many remarks were kept back. Ends were written as they came."""
         self._due.clear()
         if self._remarks.lost:
-            self._write(f"and {self._remarks.lost} more remarks")
+            self._write(counted("and {count} more remark", "and {count} more remarks", self._remarks.lost))
 
     def _entered(self, view: JobView, line: ExportProgress) -> bool:
         """Return whether a stage, or the downloading, is entered for the first time."""
@@ -117,8 +126,9 @@ class PlainSink:
     def _take_step(self, line: Line, view: JobView) -> None:
         match line:
             case ExportStarted():
-                name = visible(view.project_name or "the export", ascii_only=self._ascii_only)
-                self._due[view.job_id] = lambda: f"{self._name(view)}started {name} (job {view.short_id})"
+                name = visible(view.project_name or said("the export"), ascii_only=self._ascii_only)
+                begun = said("started {name} (job {job})", name=name, job=view.short_id)
+                self._due[view.job_id] = lambda: f"{self._name(view)}{begun}"
             case ExportFailedLine() | ExportCancelled():
                 self._end(view, [ending.bad_end(view, ascii_only=self._ascii_only)])
             case Result():
@@ -162,9 +172,10 @@ class PlainSink:
         running = [view for view in self._views.by_id.values() if view.result is None]
         if self._waiting_for is not None:
             waiting_for, self._waiting_for = self._waiting_for, None
-            return f"waiting for {first_line(waiting_for, limit=_WAITING_COLUMNS, ascii_only=self._ascii_only)}"
+            what = first_line(waiting_for, limit=_WAITING_COLUMNS, ascii_only=self._ascii_only)
+            return said("waiting for {what}", what=said(what))
         if not running:
-            return "waiting"
+            return said("waiting")
         shown = " | ".join(self._standing(view) for view in running[:_JOBS_SHOWN])
         more = len(running) - _JOBS_SHOWN
-        return f"{shown} | and {more} more" if more > 0 else shown
+        return shown if more <= 0 else f"{shown} | " + counted("and {count} more", "and {count} more", more)

@@ -7,19 +7,20 @@ job that ended badly keeps the share it had.
 from dataclasses import dataclass
 
 from exportctl.model.lines import DownloadProgress, ExportCancelled, ExportCompleted, ExportFailedLine, Outcome, Result
+from exportctl.model.words import counted, marked, of_template, said
 from exportctl.output import amounts
 from exportctl.output.views import JobView
 
-WAITING = "waiting"
-NO_ETA = "estimating"
+WAITING = marked("waiting")
+NO_ETA = marked("estimating")
 _WORDS = {
-    Outcome.OK: "ended",
-    Outcome.COMPLETED: "done",
-    Outcome.FAILED: "failed",
-    Outcome.CANCELLED: "cancelled",
-    Outcome.DETACHED: "detached",
-    Outcome.TIMEOUT: "timed out",
-    Outcome.ERROR: "stopped",
+    Outcome.OK: marked("ended"),
+    Outcome.COMPLETED: marked("done"),
+    Outcome.FAILED: marked("failed"),
+    Outcome.CANCELLED: marked("cancelled"),
+    Outcome.DETACHED: marked("detached"),
+    Outcome.TIMEOUT: marked("timed out"),
+    Outcome.ERROR: marked("stopped"),
 }
 
 
@@ -48,19 +49,19 @@ class Row:
 
 def processing(view: JobView, now: float) -> Row:
     """Return what the processing bar says."""
-    label = "Processing"
+    label = said("Processing")
     if view.is_processed:
         took = view.end.processing_time if isinstance(view.end, ExportCompleted) else None
-        done = "done" if took is None else f"done in {amounts.duration(took)}"
+        done = said("done") if took is None else said("done in {time}", time=amounts.duration(took))
         return Row(label=label, percent=100.0, has_bar=True, words=(Words(text=done, rank=0),))
     over = how_it_ended(view)
     if view.processed is None and view.stage is None:
-        return Row(label=label, percent=None, has_bar=False, words=(Words(text=over or WAITING, rank=0),))
+        return Row(label=label, percent=None, has_bar=False, words=(Words(text=over or said(WAITING), rank=0),))
     words: list[Words] = []
     if over:
         words.append(Words(text=over, rank=0))
     if view.stage is not None:
-        words.append(Words(text=view.stage, rank=3, least=6))
+        words.append(Words(text=stage(view) or view.stage, rank=3, least=6))
     if view.counts is not None:
         words.append(Words(text=f"{view.counts.current}/{view.counts.total}", rank=1))
     if not over:
@@ -72,13 +73,13 @@ def processing(view: JobView, now: float) -> Row:
 
 def downloading(view: JobView, now: float) -> Row:
     """Return what the downloading bar says."""
-    label = "Downloading"
+    label = said("Downloading")
     result, over = view.result, how_it_ended(view)
     if result is not None and result.outcome is Outcome.COMPLETED:
         return _downloaded(label, result)
     latest = view.download
     if latest is None:
-        word = WAITING if not over else "not started"
+        word = said(WAITING) if not over else said("not started")
         return Row(label=label, percent=None, has_bar=False, words=(Words(text=word, rank=0),))
     words = [Words(text=over, rank=0)] if over else []
     words.append(Words(text=fetched(latest), rank=1))
@@ -92,6 +93,20 @@ def downloading(view: JobView, now: float) -> Row:
     return Row(label=label, percent=_unfinished(view.downloaded), has_bar=True, words=tuple(words))
 
 
+def stage(view: JobView) -> str | None:
+    """Return what the stage does, in the reader's language, else in the server's words where it gave a template."""
+    line = view.told
+    if line is None or line.template is None:
+        return None
+    return of_template(line.template, line.data) or line.message
+
+
+def more(count: int) -> Row:
+    """Return the row that stands for the jobs without room."""
+    words = counted("and {count} more job", "and {count} more jobs", count)
+    return Row(label="", percent=None, has_bar=False, words=(Words(text=words, rank=0),))
+
+
 def fetched(line: DownloadProgress) -> str:
     """Return the bytes on disk, of how many where that is known."""
     return amounts.size(line.bytes) if line.total_bytes is None else amounts.size_of(line.bytes, line.total_bytes)
@@ -100,12 +115,12 @@ def fetched(line: DownloadProgress) -> str:
 def how_it_ended(view: JobView) -> str:
     """Return one word for a job that ended otherwise than well, nothing for one that runs or is done."""
     if isinstance(view.end, ExportFailedLine):
-        return _WORDS[Outcome.FAILED]
+        return said(_WORDS[Outcome.FAILED])
     if isinstance(view.end, ExportCancelled):
-        return _WORDS[Outcome.CANCELLED]
+        return said(_WORDS[Outcome.CANCELLED])
     if view.result is None or view.result.outcome is Outcome.COMPLETED:
         return ""
-    return _WORDS[view.result.outcome]
+    return said(_WORDS[view.result.outcome])
 
 
 def seconds_left(told: float | None, age: float) -> float | None:
@@ -115,7 +130,7 @@ def seconds_left(told: float | None, age: float) -> float | None:
 
 def _left(told: float | None, age: float) -> Words:
     left = seconds_left(told, age)
-    return Words(text=NO_ETA if left is None else f"ETA {amounts.clock(left)}", rank=2)
+    return Words(text=said(NO_ETA) if left is None else said("ETA {time}", time=amounts.clock(left)), rank=2)
 
 
 def _unfinished(percent: float | None) -> float | None:
@@ -125,9 +140,9 @@ def _unfinished(percent: float | None) -> float | None:
 
 def _downloaded(label: str, result: Result) -> Row:
     if result.bytes is None:
-        return Row(label=label, percent=None, has_bar=False, words=(Words(text="not fetched", rank=0),))
+        return Row(label=label, percent=None, has_bar=False, words=(Words(text=said("not fetched"), rank=0),))
     words = [Words(text=amounts.size(result.bytes), rank=1)]
-    words.append(Words(text="verified" if result.verified else "done", rank=0))
+    words.append(Words(text=said("verified") if result.verified else said("done"), rank=0))
     if result.seconds.downloading:
-        words.append(Words(text=f"in {amounts.duration(result.seconds.downloading)}", rank=2))
+        words.append(Words(text=said("in {time}", time=amounts.duration(result.seconds.downloading)), rank=2))
     return Row(label=label, percent=100.0, has_bar=True, words=tuple(words))

@@ -41,6 +41,7 @@ class JobView:
     project_name: str | None = None
     stages: set[str] = field(default_factory=set)
     stage: str | None = None
+    told: ExportProgress | None = None
     counts: StageProgress | None = None
     processed: float | None = None
     processing_left: float | None = None
@@ -52,6 +53,11 @@ class JobView:
     is_processed: bool = False
     end: End | None = None
     result: Result | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something is being done for it, here or on the server."""
+        return self.processed is not None or self.stage is not None or self.download is not None
 
     @property
     def short_id(self) -> str:
@@ -91,6 +97,7 @@ class Views:
         view.processing_told_at = self.monotonic()
         # Stages run side by side and some events name none (WIRE.md, oddity 2): what is known stays until replaced.
         if line.stage is not None:
+            view.told = line
             if line.stage != view.stage:
                 view.counts = None
                 view.stage = line.stage

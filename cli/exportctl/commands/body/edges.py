@@ -9,15 +9,18 @@ import uuid
 from datetime import UTC, datetime
 
 from exportctl.commands.options import Shared
-from exportctl.model.errors import ExportctlError
+from exportctl.model.errors import ExportctlError, Usage
+from exportctl.model.words import LANGUAGES, language_of
 from exportctl.output.choose import Sinks, choose_progress, make_sinks
 from exportctl.output.failure import failure
+from exportctl.output.speaking import speak
 from exportctl.output.stream import Stream
 
 
 def open_sinks(shared: Shared) -> Sinks:
     """Return the sinks that the options ask for. Raises `ExportctlError` where one cannot be opened."""
     stderr = sys.stderr
+    choose_language(shared.lang)
     is_terminal = stderr is not None and stderr.isatty()
     shown = choose_progress(shared.progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=shared.quiet)
     return make_sinks(
@@ -28,6 +31,16 @@ def open_sinks(shared: Shared) -> Sinks:
         monotonic=time.monotonic,
         local_now=lambda: datetime.now(UTC).astimezone(),
     )
+
+
+def choose_language(option: str | None) -> None:
+    """Say what is shown in the language that is asked for. Raises `Usage` for an option that names none of ours."""
+    language = language_of(option, os.environ.get)
+    if language is None:
+        raise Usage(f"--lang {option!r} is no language of exportctl", hint=f"one of {', '.join(LANGUAGES)}")
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+    # Where its letters cannot be shown escapes would be worse than English.
+    speak(language if encoding.lower().startswith("utf") else "en")
 
 
 def open_stream(sinks: Sinks) -> Stream:

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import Literal
 
-from exportctl.commands.body.edges import pass_on, show
+from exportctl.commands.body.edges import choose_language, pass_on, show
 from exportctl.commands.body.recording import Recording
 from exportctl.commands.body.refusing import refuse
 from exportctl.model.errors import ExportctlError, Usage
@@ -64,9 +64,10 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def render(file: str, *, speed: str | None, progress: Literal["auto", "bars", "plain"]) -> int:
+def render(file: str, *, speed: str | None, progress: Literal["auto", "bars", "plain"], lang: str | None) -> int:
     """Draw the recording to its end; return the exit status."""
     try:
+        choose_language(lang)
         factor = parse_speed(speed)
         recording = Recording(file)
     except ExportctlError as error:

@@ -48,7 +48,7 @@ def _of(found: History) -> str:
     words = [f"exportctl {visible(found.command)}".strip(), f"against {visible(found.server)}" if found.server else ""]
     words.append(f"begun {visible(found.began_at)}" if found.began_at else "")
     lost = sum(span.name == "reconnecting" for span in found.outages)
-    connection = f"the connection was lost {amounts.counted(lost, 'time')}" if lost else "the connection held"
+    connection = f"the connection was lost, times: {lost}" if lost else "the connection held"
     return ", ".join(word for word in [*words, amounts.duration(found.seconds), connection] if word)
 
 
