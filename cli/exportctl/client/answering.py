@@ -81,7 +81,9 @@ class Client(httpx.AsyncClient):
     async def _answer(self, request: httpx.Request, options: dict[str, Any]) -> httpx.Response:
         limits = request.extensions.get("timeout") or {}
         connect, read = limits.get("connect"), limits.get("read")
-        seconds = None if connect is None or read is None else connect + read + SIGN_IN_SECONDS
+        seconds = None if connect is None or read is None else connect + read
+        if seconds is not None and self.auth is not None:
+            seconds += SIGN_IN_SECONDS
         try:
             async with asyncio.timeout(seconds):
                 # Of the body only the reading is not in here: it is as long as it is.

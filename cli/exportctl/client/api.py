@@ -184,6 +184,8 @@ class Api(Asker):
             timeout=httpx.Timeout(wait + 15, connect=10),
             attempts=attempts,
         )
+        if not isinstance(answer.get("events"), list):
+            raise failures.not_json(self.url, "an answer without events")
         return LogPage(
             events=tuple(
                 dialect2.decode(reading.text(one, "event") or "", one.get("data")) for one in _objects(answer, "events")

@@ -267,6 +267,10 @@ class LogDialogue:
         )
         self.desk.answered()
         self._note_log(watch, page.log, gap=page.gap)
+        if page.gap and cursor:
+            job_id, project_id = watch.job.job_id, watch.project_id
+            sync = StatusSync(job_id=job_id, project_id=project_id, status=page.status, last_seq=page.last_seq)
+            self.desk.reduce(watch, sync, source)
         with self.desk.together():
             for event in page.events:
                 self._take(event, source)
@@ -304,8 +308,14 @@ class LogDialogue:
                     message="the server's log of this job does not reach back to what was seen; told from its start",
                 )
             )
-            watch.sequencer.rewind()
-            watch.job = replace(watch.job, seq=0)
+            if not watch.rewind():
+                watch.fail(
+                    Unreachable(
+                        f"the server's log of job {watch.job.job_id} begins anew again and again",
+                        hint=f"exportctl status {watch.project_id}/{watch.job.job_id}",
+                        code="NO_LOG",
+                    )
+                )
         watch.log = log or watch.log
 
 

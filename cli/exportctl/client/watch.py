@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from exportctl.client.sequencer import Sequencer
 from exportctl.model.errors import ExportctlError
 from exportctl.model.job import Job
@@ -12,6 +14,8 @@ from exportctl.protocol.events import Data
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _FRUITLESS: Final = 3
 """Readings of an ended job's log, some seconds apart, that may bring nothing: a log may lag behind the status."""
+_MOST_REWINDS: Final = 10
+"""How often a job may be told from its start again; a server whose log is another one each time has none."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -27,6 +31,7 @@ class Watch:
     events: int = 0
     replay_until: int = 0
     fruitless: int = 0
+    rewinds: int = 0
     heard: int = 0
     is_subscribing: bool = False
     poller: asyncio.Task[None] | None = None
@@ -37,6 +42,13 @@ class Watch:
         if not self.ended.done():
             self.ended.set_exception(error)
             self.ended.exception()  # looked at: where nobody waits, the error is not lost, the command ended before it
+
+    def rewind(self) -> bool:
+        """Begin again at the log's first event; False where that was done too often."""
+        self.rewinds += 1
+        self.sequencer.rewind()
+        self.job = replace(self.job, seq=0)
+        return self.rewinds <= _MOST_REWINDS
 
     def is_over(self, status: str | None, last_seq: int) -> bool:
         """Whether the job has ended by the server's `status`, and no event is to come that would tell it."""
