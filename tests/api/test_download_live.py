@@ -7,6 +7,7 @@ import pytest
 
 from download_peer import CUT, DIGEST, JOB, OTHER, PROJECT, SIZE, WHOLE
 from exportctl.client.archive import Archive
+from exportctl.client.live import ATTEMPTS
 from exportctl.client.partial import Origin, Partial
 from exportctl.model.errors import CannotWrite
 from waiting import until
@@ -158,12 +159,12 @@ async def test_wrong_bytes_of_the_right_name_are_found_out_and_fetched_anew(benc
 
 
 async def test_a_server_that_keeps_failing_is_left_alone_until_the_archive_is_whole(bench, peer, facts, tmp_path):
-    peer.answers = [lambda asked: asked.refuse(503)] * 6 + [lambda asked: asked.honest()]
+    peer.answers = [lambda asked: asked.refuse(503)] * ATTEMPTS + [lambda asked: asked.honest()]
     fetching = started(bench, facts, tmp_path / "it.zip")
-    await until(lambda: len(peer.asked) == 6)
+    await until(lambda: len(peer.asked) == ATTEMPTS)
     facts.set_result(FACTS)
     await fetching
-    assert [asked.offset for asked in peer.asked] == [0] * 6 + [None]
+    assert [asked.offset for asked in peer.asked] == [0] * ATTEMPTS + [None]
 
 
 async def test_a_partial_of_a_killed_command_is_gone_on_with(bench, peer, facts, tmp_path):

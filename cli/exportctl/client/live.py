@@ -22,8 +22,8 @@ from exportctl.client.partial import Origin, Partial
 from exportctl.client.wire import GLANCE
 from exportctl.model.errors import ExportctlError
 
-ATTEMPTS: Final = 6
-"""Connections in a row that bring nothing: then the finished archive is waited for."""
+ATTEMPTS: Final = 12
+"""Connections in a row that bring nothing, for more than a minute: then the finished archive is waited for."""
 _WAIT_FIRST: Final = 0.25
 _WAIT_MOST: Final = 10.0
 _WORTH_IT: Final = 1 << 23
@@ -83,7 +83,8 @@ class Along:
                 if not failures.is_passing(error):
                     raise
                 fruitless = 0 if self.tally().size - before >= LEAST else fruitless + 1
-                await self._wait(min(_WAIT_MOST, _WAIT_FIRST * 2.0**fruitless) * (0.5 + self.jitter() / 2))
+                wait = min(_WAIT_MOST, _WAIT_FIRST * 2.0**fruitless) * (0.5 + self.jitter() / 2)
+                await self._wait(max(wait, min(_WAIT_MOST, error.retry_after or 0.0)))
                 self.log("download-interrupted", error.message)  # not of a job that failed: then this has ended
         self.learn(await asyncio.shield(self.facts))
 

@@ -30,7 +30,7 @@ from exportctl.protocol.events import Cancelled
 
 LOCKED_SECONDS: Final = 0.5
 NAMED_SECONDS: Final = 0.1
-_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?)[bB]?(?:/s)?")
+_RATE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kKmMgG])(i?))?[bB]?(?:/s)?", re.ASCII)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
@@ -259,7 +259,9 @@ def parse_rate(text: str | None) -> float | None:
     if text is None:
         return None
     found = _RATE.fullmatch(text.strip())
-    if found is None or float(found[1]) <= 0:
-        raise Usage(f"--limit-rate {text!r} is no rate", hint="bytes a second: 500k, 2M, 1.5G")
-    unit = 1024 if found[3] else 1000
-    return float(float(found[1]) * unit ** _POWERS[found[2].lower()])
+    rate = 0.0
+    if found is not None:
+        rate = float(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[(found[2] or "").lower()])
+    if rate < 1:
+        raise Usage(f"--limit-rate {text!r} is no rate", hint="bytes a second, one at least: 500k, 2M, 1.5G")
+    return rate
