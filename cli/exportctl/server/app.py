@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_refusal
 from exportctl.server.auth import Guard
+from exportctl.server.doorway import Doorway
 from exportctl.server.engine import Engine
 from exportctl.server.people.people import People, opened
 from exportctl.server.pool import Pool
@@ -29,8 +30,7 @@ def build_app(site: Site, sockets: Sockets) -> ASGIApp:
         ],
         exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
     )
-    app: ASGIApp = socketio.ASGIApp(sockets.server, other_asgi_app=starlette)
-    return app
+    return Doorway(sockets.server.eio, socketio.ASGIApp(sockets.server, other_asgi_app=starlette), "/socket.io/")
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from starlette.requests import cookie_parser
 from exportctl.server.answers import status_of
 from exportctl.server.auth import ACCESS_COOKIE, SignInError, bearer
 from exportctl.server.cursor import Cursor, start_of
+from exportctl.server.doorway import Server
 from exportctl.server.job import ENDS, JobRecord, timestamp
 from exportctl.server.site import Site
 
@@ -73,7 +74,7 @@ class Sockets:
         self.site = site
         self._readers: dict[str, _Reader] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.server = socketio.AsyncServer(async_mode="asgi", logger=_library, engineio_logger=_library)
+        self.server = Server(async_mode="asgi", logger=_library, engineio_logger=_library)
         # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
         self.server.eio.start_background_task = self._start
         self.server.on("connect", self._connect)

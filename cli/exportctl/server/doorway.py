@@ -1,0 +1,311 @@
+"""What stands in front of python-socketio, and keeps what Engine.IO 4 and Socket.IO 5 promise where it does not.
+
+By the protocols' own conformance suites it answers unknown transports and methods as if they were good, lets a session
+be polled twice at once or polled on behind an abandoned poll, loses what is in a malformed payload without a word,
+leaves a poll hanging when its session is closed, and goes on behind packets that are none. Here such requests are
+refused, and such sessions end, before it sees them; bodies are read whole, bounded in size and time.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+from collections import deque
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+from weakref import WeakKeyDictionary
+
+import socketio
+from engineio.packet import NOOP, Packet
+from engineio.payload import Payload
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exportctl.protocol.errors import ProtocolError
+from exportctl.protocol.socketio import Partial, decode
+
+LARGEST_BODY: Final = 1_000_000
+"""Bytes of one POST: `maxPayload` of the handshake."""
+PACKETS: Final = 10_000
+"""In one POST; the library's own 16 is less than what a client sends that was away for a while."""
+BODY_SECONDS: Final = 20.0
+"""How long a body may take to come."""
+
+_TEXT = re.compile(r"[1356]|2probe\Z", re.ASCII)
+"""The server pings; a client's is the probe of a socket."""
+_BASE64 = re.compile(r"b[A-Za-z0-9+/]*={0,2}\Z", re.ASCII)
+_SEPARATOR = "\x1e"
+
+# The words of the official implementation, by its numbers.
+_TRANSPORT_UNKNOWN = (0, "Transport unknown")
+_SESSION_UNKNOWN = (1, "Session ID unknown")
+_BAD_METHOD = (2, "Bad handshake method")
+_BAD_REQUEST = (3, "Bad request")
+_BAD_VERSION = (5, "Unsupported protocol version")
+
+
+class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library publishes no types
+    """Socket.IO's server, that says of a namespace it does not have what the official one says."""
+
+    async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
+        if pkt.packet_type == socketio.packet.CONNECT_ERROR and pkt.data == "Unable to connect":
+            pkt.data = {"message": "Invalid namespace"}
+        await super()._send_packet(eio_sid, pkt)
+
+
+class Reading:
+    """What one session has sent so far, as far as it must be known to judge what it sends next."""
+
+    def __init__(self) -> None:
+        self._partial: Partial | None = None
+
+    def is_packet(self, packet: str | bytes) -> bool:
+        """Say whether this may come next: a packet of Engine.IO, and in it one of Socket.IO or its attachment."""
+        if isinstance(packet, bytes) or packet.startswith("b"):
+            return (isinstance(packet, bytes) or bool(_BASE64.match(packet))) and self._is_attachment()
+        if not packet.startswith("4"):
+            return bool(_TEXT.match(packet))
+        try:
+            message = decode(packet[1:])
+        except ProtocolError:
+            return False
+        if self._partial is not None:
+            return False
+        self._partial = message if isinstance(message, Partial) else None
+        return True
+
+    def _is_attachment(self) -> bool:
+        if self._partial is None:
+            return False
+        try:
+            # Its bytes are not looked at here.
+            whole = self._partial.add(b"")
+        except ProtocolError:
+            return False
+        if whole is not None:
+            self._partial = None
+        return True
+
+
+class Doorway:
+    """An ASGI application before `app`, which mounts `server` (an engineio.AsyncServer) at `path`.
+
+    `reading` makes the judge of one session's packets.
+    """
+
+    def __init__(self, server: Any, app: ASGIApp, path: str, reading: Callable[[], Reading] = Reading) -> None:
+        self._server = server
+        self._reading = reading
+        self._sessions: WeakKeyDictionary[Any, Reading] = WeakKeyDictionary()
+        self._app = app
+        self._path = path
+        self._polled: set[str] = set()
+        # Closed by their client, whose last poll may come behind that: it is answered as if it had come before.
+        self._left: deque[str] = deque(maxlen=1000)
+        Payload.max_decode_packets = PACKETS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it."""
+        if scope["type"] not in {"http", "websocket"} or not f"{scope['path']}/".startswith(self._path):
+            await self._app(scope, receive, send)
+            return
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        sid = query.get("sid", [None])[0]
+        socket = self._server.sockets.get(sid) if sid is not None else None
+        problem = _problem(scope, query)
+        if problem is None and sid is not None and (socket is None or socket.closed):
+            problem = _SESSION_UNKNOWN
+        if problem is None and socket is not None and not await _is_alive(socket):
+            problem = _SESSION_UNKNOWN
+        if problem is None and socket is not None and (socket.upgraded or self._is_second_socket(scope, socket)):
+            problem = _BAD_REQUEST
+        if problem == _SESSION_UNKNOWN and sid in self._left and scope["type"] == "http":
+            self._left.remove(sid)
+            await _answer(send, 200, b"6", b"text/plain; charset=UTF-8")
+        elif problem is not None:
+            await _refuse(scope, receive, send, problem)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send, socket)
+        elif scope["method"] == "GET" and socket is not None:
+            await self._poll(scope, receive, send, socket)
+        elif scope["method"] == "POST" and socket is not None:
+            await self._post(scope, receive, send, socket)
+        else:
+            await self._app(scope, receive, send)
+
+    @staticmethod
+    def _is_second_socket(scope: Scope, socket: Any) -> bool:
+        return scope["type"] == "websocket" and bool(socket.upgrading)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
+        """Let packets through until one is malformed: then the client is gone, as far as anybody knows."""
+        reading = self._reading() if socket is None else self._reading_of(socket)
+
+        async def checked() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                text = message.get("text")
+                if not reading.is_packet(message.get("bytes") or b"" if text is None else text):
+                    return {"type": "websocket.disconnect", "code": 1002}
+            return message
+
+        async def without_noop(message: Message) -> None:
+            # It ended the last poll, and is sent again behind the upgrade.
+            if message.get("text") != "6":
+                await send(message)
+
+        try:
+            await self._app(scope, checked, without_noop)
+        finally:
+            if socket is not None and not socket.upgraded:
+                # The upgrade failed: the session is polled on.
+                socket.upgrading = False
+
+    async def _poll(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
+        """Have one poll at a time; a second one, or giving it up, ends the session."""
+        sid = socket.sid
+        if sid in self._polled and not socket.upgrading:
+            await socket.close(wait=False, reason=self._server.reason.TRANSPORT_ERROR)
+            await _refuse(scope, receive, send, _BAD_REQUEST)
+            return
+        request = await receive()
+        self._polled.add(sid)
+        polling = asyncio.create_task(self._pass_on(scope, _once(request, receive), send, socket))
+        leaving = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait([polling, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if polling.done():
+                polling.result()
+            else:
+                await self._end(socket)
+        finally:
+            self._polled.discard(sid)
+            for task in (polling, leaving):
+                task.cancel()
+            await asyncio.gather(polling, leaving, return_exceptions=True)
+            if socket.closed:
+                self._server.sockets.pop(sid, None)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
+        if socket.closed:
+            # Since this task was made.
+            await _answer(send, 200, b"6", b"text/plain; charset=UTF-8")
+        else:
+            await self._app(scope, receive, send)
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
+        """Let a body through that is whole and well-formed; any other ends the session."""
+        body = await _body(receive)
+        if body is None or not self._are_packets(body, socket):
+            await self._end(socket)
+            await _refuse(scope, receive, send, _BAD_REQUEST)
+            return
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-length"]
+        whole = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+        request: Message = {"type": "http.request", "body": body, "more_body": False}
+
+        async def ok(message: MutableMapping[str, Any]) -> None:
+            if message.get("body") == b"OK":
+                message = {**message, "body": b"ok"}
+            await send(message)
+
+        await self._app(whole, _once(request, receive), ok)
+        if socket.closed:
+            if socket.sid not in self._polled:
+                self._left.append(socket.sid)
+            await self._end(socket)
+
+    def _reading_of(self, socket: Any) -> Reading:
+        return self._sessions.setdefault(socket, self._reading())
+
+    def _are_packets(self, body: bytes, socket: Any) -> bool:
+        try:
+            packets = body.decode().split(_SEPARATOR)
+        except UnicodeDecodeError:
+            return False
+        reading = self._reading_of(socket)
+        return len(packets) <= PACKETS and all(reading.is_packet(one) and not one.startswith("2") for one in packets)
+
+    async def _end(self, socket: Any) -> None:
+        """End a session without a word; a poll that waits is answered with a packet that says nothing."""
+        with contextlib.suppress(Exception):
+            # Whatever it makes of that: the session is not known any more below.
+            await socket.close(wait=False, abort=True, reason=self._server.reason.TRANSPORT_ERROR)
+        socket.queue.put_nowait(Packet(NOOP))
+        if socket.sid not in self._polled:
+            self._server.sockets.pop(socket.sid, None)
+
+
+def _problem(scope: Scope, query: dict[str, list[str]]) -> tuple[int, str] | None:
+    wanted = "websocket" if scope["type"] == "websocket" else "polling"
+    if query.get("transport") != [wanted]:
+        return _TRANSPORT_UNKNOWN
+    if query.get("EIO") != ["4"]:
+        return _BAD_VERSION
+    if scope["type"] == "http":
+        method = scope["method"]
+        if method not in {"GET", "POST", "OPTIONS"} or (method == "POST" and "sid" not in query):
+            return _BAD_METHOD
+    return None
+
+
+async def _is_alive(socket: Any) -> bool:
+    """Say whether the session's client has answered its pings: the library looks only now and then."""
+    try:
+        return bool(await socket.check_ping_timeout())
+    except Exception:  # noqa: BLE001 - it raises for a session that is closed, by its own types
+        return False
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """Read a body; None if it is too large, takes too long, or its client is gone."""
+    body = bytearray()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                body += message.get("body", b"")
+                if len(body) > LARGEST_BODY:
+                    return None
+                if not message.get("more_body", False):
+                    return bytes(body)
+    return None
+
+
+def _once(first: Message, receive: Receive) -> Receive:
+    """Return a `receive` that gives a message that was received already, then the others."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return first
+
+    return receive_again
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, problem: tuple[int, str]) -> None:
+    code, message = problem
+    if scope["type"] == "websocket":
+        await receive()
+        if problem == _BAD_REQUEST:
+            # As the official implementation: what is wrong is not the handshake.
+            await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1002, "reason": message})
+        return
+    await _answer(send, 400, json.dumps({"code": code, "message": message}).encode(), b"application/json")
+
+
+async def _answer(send: Send, status: int, body: bytes, kind: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
