@@ -1,6 +1,7 @@
 """Lines on standard output that are drawn again in place: those of before are taken away, those of now put there.
 
-Never more than the window holds, since what has scrolled away cannot be taken back. One write for each drawing.
+Never more than the window holds, in rows and in columns, since what has scrolled away cannot be taken back. One write
+for each drawing.
 """
 
 import os
@@ -8,6 +9,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from exportctl.output.safe import shorten_middle, width
 
 _UP: Final = "\x1b[{}F"
 _CLEAR_BELOW: Final = "\x1b[J"
@@ -22,8 +25,9 @@ class Redraw:
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show the lines in place of those of before; what does not fit into the window is counted."""
-        room = max(2, shutil.get_terminal_size().lines - 1)
-        shown = list(lines)
+        size = shutil.get_terminal_size()
+        room = max(2, size.lines - 1)
+        shown = [line if width(line) <= size.columns else shorten_middle(line, size.columns) for line in lines]
         if len(shown) > room:
             shown = [*shown[: room - 1], f"… {len(shown) - room + 1} more"]
         up = _UP.format(self._drawn) if self._drawn else ""

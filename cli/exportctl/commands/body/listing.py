@@ -34,6 +34,8 @@ PARKED: Final = "parked"
 OTHERS_SECONDS: Final = 3.0
 """How long servers that the command line does not name are waited for."""
 HEADINGS: Final = ("PROJECT", "STATUS", "PROGRESS", "BEGUN", "JOB")
+NARROW: Final = 56
+"""Columns of a terminal below which a table of all that is known of a job cannot be read."""
 _MINUTES: Final = len("2026-01-31T12:00")
 
 
@@ -160,8 +162,10 @@ async def _asked(api: Api, project: str | None, known: Sequence[KnownJob]) -> di
 
 
 def shown(rows: Sequence[JobRow]) -> list[str]:
-    """Return the rows as a table for people, to fit the terminal."""
-    return table(HEADINGS, [cells(row) for row in rows], columns=columns(), numbers=("PROGRESS",))
+    """Return the rows as a table for people, to fit the terminal; a narrow one has no room for the jobs' names."""
+    room = columns()
+    kept = len(HEADINGS) if room is None or room >= NARROW else HEADINGS.index("BEGUN")
+    return table(HEADINGS[:kept], [cells(row)[:kept] for row in rows], columns=room, numbers=("PROGRESS",))
 
 
 def cells(row: JobRow) -> tuple[str, ...]:

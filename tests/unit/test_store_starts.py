@@ -1,0 +1,112 @@
+"""What this machine knows of starts whose answer nobody saw, and of what is parked here."""
+
+from pathlib import Path
+
+import pytest
+
+from exportctl.store import database as database_module
+from exportctl.store.database import MIGRATIONS, Database
+from exportctl.store.jobs import KEY_SECONDS, PARKED_SECONDS, Jobs, KnownJob, LostStart, is_parked, parked_server
+
+HERE = parked_server("embedded-x")
+
+
+class Clock:
+    def __init__(self):
+        self.time = 1_000_000_000.0
+
+    def __call__(self):
+        return self.time
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def jobs(tmp_path, clock):
+    jobs = Jobs(database=Database(folder=tmp_path / "state"), now=clock)
+    yield jobs
+    jobs.database.close()
+
+
+def job(name="", server="https://export.example.org", **facts):
+    return KnownJob(server=server, job_id=name, **facts)
+
+
+def lost(key="k", **facts):
+    wanted = job(project_id="p", options='{"a":1}', is_wanted=True, output=Path("/x/{job}.zip"), **facts)
+    return LostStart(key=key, job=wanted, asked_at="2026-11-24T12:00:00.000Z")
+
+
+class TestStarts:
+    def test_a_start_is_lost_until_its_job_is_known(self, jobs):
+        jobs.note_start(lost(extract=Path("/x/{job}")))
+        [found] = jobs.lost_starts()
+        assert (found.key, found.asked_at) == ("k", "2026-11-24T12:00:00.000Z")
+        assert (found.job.output, found.job.extract) == (Path("/x/{job}.zip"), Path("/x/{job}"))
+        assert (found.job.options, found.job.is_wanted, found.job.is_started_here) == ('{"a":1}', True, True)
+        jobs.begin(job("job-1"), key="k")
+        assert jobs.lost_starts() == []
+
+    def test_one_that_was_refused_is_forgotten(self, jobs):
+        jobs.note_start(lost("a"))
+        jobs.note_start(lost("b"))
+        jobs.forget_start("a")
+        assert [start.key for start in jobs.lost_starts()] == ["b"]
+
+    def test_one_is_asked_for_again_only_while_servers_know_its_key(self, jobs, clock):
+        jobs.note_start(lost("old"))
+        clock.time += KEY_SECONDS + 1
+        assert jobs.lost_starts() == []
+        jobs.note_start(lost("new"))
+        assert [start.key for start in jobs.lost_starts()] == ["new"]
+
+
+class TestParked:
+    def test_a_folder_is_kept_until_its_job_is_fetched(self, jobs):
+        assert not jobs.is_parked(HERE)
+        jobs.begin(job("j", HERE))
+        assert jobs.is_parked(HERE)
+        jobs.note_end(job("j", HERE), "completed")
+        assert jobs.is_parked(HERE)
+        jobs.note(job("j", HERE), is_saved=True)
+        assert not jobs.is_parked(HERE)
+
+    @pytest.mark.parametrize("end", ["failed", "cancelled", "gone"])
+    def test_a_job_that_left_nothing_keeps_nothing(self, jobs, end):
+        jobs.begin(job("j", HERE))
+        jobs.note_end(job("j", HERE), end)
+        assert not jobs.is_parked(HERE)
+
+    def test_a_start_that_may_have_been_made_keeps_its_folder(self, jobs):
+        jobs.note_start(LostStart(key="k", job=job(server=HERE), asked_at=None))
+        assert jobs.is_parked(HERE)
+
+    def test_what_nobody_came_back_to_is_let_go(self, jobs, clock):
+        jobs.begin(job("j", HERE))
+        clock.time += PARKED_SECONDS + 1
+        assert not jobs.is_parked(HERE)
+
+    def test_other_servers_are_no_folders(self):
+        assert is_parked(HERE)
+        assert not is_parked("embedded")
+        assert not is_parked("https://embedded:8080")
+
+
+def test_a_store_of_before_is_brought_up_and_keeps_its_jobs(tmp_path, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(database_module, "MIGRATIONS", MIGRATIONS[:1])
+        old = Database(folder=tmp_path)
+        old.use(
+            lambda connection: connection.execute(
+                "INSERT INTO job (server, job_id, began_at, touched, touched_at) VALUES ('s', 'j', 0, 1, 0)"
+            )
+        )
+        old.close()
+    jobs = Jobs(database=Database(folder=tmp_path))
+    found = jobs.last()
+    assert (found.job_id, found.extract) == ("j", None)
+    assert jobs.lost_starts() == []
+    jobs.database.close()
