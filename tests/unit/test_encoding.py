@@ -1,6 +1,5 @@
 """Lines as NDJSON: every line is one line of valid JSON with exactly the keys that the command line's page names."""
 
-import dataclasses
 import json
 import math
 import re
@@ -9,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exportctl.model import lines
 from exportctl.model.encoding import camel, encode
@@ -153,13 +153,13 @@ def test_no_two_events_share_a_name_but_the_two_phases_of_progress():
 @pytest.mark.parametrize(("line", "keys"), TABLE, ids=lambda value: getattr(value, "event", ""))
 def test_what_is_unknown_is_null_and_never_missing(line, keys):
     """Every key of an event's row is present: also with all that may be None left at None."""
-    empty = dataclasses.replace(
+    empty = replace(
         line,
         **{
-            field.name: None
-            for field in dataclasses.fields(line)
-            if field.name not in {"source", "seconds", "stats", "warnings", "outcome", "exit_code", "schema"}
-            and field.name not in {"status", "phase", "state", "level", "version", "to_phase"}
+            name: None
+            for name in line.__struct_fields__
+            if name not in {"source", "seconds", "stats", "warnings", "outcome", "exit_code", "schema"}
+            and name not in {"status", "phase", "state", "level", "version", "to_phase"}
         },
     )
     record = json.loads(encode(numbered(empty)))
@@ -171,7 +171,7 @@ def test_the_servers_numbers_are_there_only_where_a_server_gave_them():
     line = lines.ExportStarted(**EXPORT, options=None, project_name=None, server_seq=1, job_correlation_id="k")
     record = json.loads(encode(numbered(line)))
     assert (record["serverSeq"], record["jobCorrelationId"]) == (1, "k")
-    without = dataclasses.replace(line, server_seq=None, job_correlation_id=None)
+    without = replace(line, server_seq=None, job_correlation_id=None)
     assert {"serverSeq", "jobCorrelationId"}.isdisjoint(json.loads(encode(numbered(without))))
 
 

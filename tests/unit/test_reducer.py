@@ -1,7 +1,5 @@
 """The laws of the reducer that `model/job.py` names, each for any history, and what each event does to a job."""
 
-import dataclasses
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -132,7 +130,7 @@ def test_a_history_seen_live_polled_or_replayed_ends_alike(history, cuts):
         other, more = reduce(other, event, cuts.draw(SOURCES))
         other_lines += more
     assert other == live
-    assert [dataclasses.replace(line, source=Source.SOCKET) for line in other_lines] == live_lines
+    assert [replace(line, source=Source.SOCKET) for line in other_lines] == live_lines
 
 
 @given(history=st.lists(GOES_ON, max_size=5), event=st.one_of(SYNC, BEAT))

@@ -5,9 +5,12 @@ everywhere, and a line of an event that came later is only held to the keys that
 """
 
 import json
-from dataclasses import fields
-from typing import Any, Final
+from dataclasses import make_dataclass
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
+from msgspec import Struct
 from pydantic import TypeAdapter
 
 from exportctl.model import lines
@@ -85,17 +88,32 @@ def _header(parts: dict[str, _Schema]) -> _Schema:
 
 
 def _own(kind: type[Line], parts: dict[str, _Schema]) -> _Schema:
-    names = [camel(field.name) for field in fields(kind)]
+    names = map(camel, kind.__struct_fields__)
     properties = _properties(kind, parts)
     return {name: properties[name] for name in names if name not in HEADER}
 
 
 def _properties(kind: type, parts: dict[str, _Schema]) -> _Schema:
-    made = TypeAdapter(kind).json_schema(mode="serialization", ref_template="#/$defs/{model}")
+    made = TypeAdapter(_twin(kind)).json_schema(mode="serialization", ref_template="#/$defs/{model}")
     for name, part in made.get("$defs", {}).items():
         if name != "Line":
             parts[name] = _plain(part)
     return {camel(name): _plain(rules) for name, rules in made["properties"].items()}
+
+
+@cache
+def _twin(hint: Any) -> Any:
+    """Return the type with dataclasses, which pydantic reads, in place of msgspec's records."""
+    if get_origin(hint) is Annotated:
+        inner, *said = get_args(hint)
+        return Annotated[_twin(inner), *said]
+    if get_origin(hint) in {Union, UnionType}:
+        return Union[*map(_twin, get_args(hint))]
+    if not (isinstance(hint, type) and issubclass(hint, Struct)):
+        return hint
+    hints = get_type_hints(hint, include_extras=True)
+    pairs = [(name, _twin(hints[name])) for name in hint.__struct_fields__]
+    return make_dataclass(hint.__name__, pairs, kw_only=True, namespace={"__doc__": hint.__doc__})
 
 
 def _plain(found: _Schema) -> _Schema:

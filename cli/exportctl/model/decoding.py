@@ -4,7 +4,6 @@ Nothing that can stand in a file is an error. What is no line of ours is None; a
 senseless value becomes null or the field's default, so that recordings of other versions can be read.
 """
 
-import dataclasses
 import math
 import types
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import fields
 
 from exportctl.model import lines
 from exportctl.model.encoding import camel
@@ -66,7 +67,7 @@ def _kinds() -> dict[str, type[Line]]:
 
 
 @cache
-def _fields(kind: type) -> list[tuple[str, str, _Reader, bool]]:
+def _fields(kind: type[Struct]) -> list[tuple[str, str, _Reader, bool]]:
     """Return each field's name, its key, what reads it, and whether it must be there."""
     hints = get_type_hints(kind)
     return [
@@ -74,9 +75,9 @@ def _fields(kind: type) -> list[tuple[str, str, _Reader, bool]]:
             field.name,
             camel(field.name),
             _reader(hints[field.name]),
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+            field.required,
         )
-        for field in dataclasses.fields(kind)
+        for field in fields(kind)
     ]
 
 
@@ -108,7 +109,7 @@ def _reader(hint: Any) -> _Reader:
         return lambda value: value if isinstance(value, dict) else _NONE
     if hint is float:
         return lambda value: value if _is_number(value) else _NONE
-    if dataclasses.is_dataclass(hint):
+    if issubclass(hint, Struct):
         return lambda value: _record(hint, value)
     if issubclass(hint, Enum):
         return lambda value: next((member for member in hint if member.value == value), _NONE)

@@ -10,13 +10,14 @@ double, as any reader in JavaScript has it, a number that is none, and what is n
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
 import orjson
+from msgspec import Struct
 
-from exportctl.model.lines import SCHEMA_VERSION, ExportProgress, Numbered, Result
+from exportctl.model.lines import SCHEMA_VERSION, ExportProgress, Numbered
 
 HEADER: Final = ("v", "seq", "event", "timestamp", "elapsed", "jobId", "projectId", "correlationId", "source")
 _IN_HEADER: Final = frozenset({"job_id", "project_id", "source", "timestamp"})
@@ -30,7 +31,7 @@ def encode(numbered: Numbered) -> bytes:
     """Return the line as UTF-8 JSON with a line feed."""
     line = numbered.line
     if type(line) is ExportProgress:
-        return _written(_progress(numbered, line), orjson.OPT_APPEND_NEWLINE)
+        return _written(_progress(numbered, line))
     spelling = _spelling(type(line))
     header = (
         SCHEMA_VERSION,
@@ -46,7 +47,7 @@ def encode(numbered: Numbered) -> bytes:
     for key in ABSENT_WHEN_NONE:
         if key in record and record[key] is None:
             del record[key]
-    return _written(record, spelling.options)
+    return _written(record)
 
 
 def _progress(numbered: Numbered, line: ExportProgress) -> dict[str, object]:
@@ -80,9 +81,9 @@ def _progress(numbered: Numbered, line: ExportProgress) -> dict[str, object]:
     return record
 
 
-def _written(record: dict[str, object], options: int) -> bytes:
+def _written(record: dict[str, object]) -> bytes:
     try:
-        return orjson.dumps(record, _nested, options)
+        return orjson.dumps(record, _nested, orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
         return orjson.dumps(_writable(record, _MAX_DEPTH), option=orjson.OPT_APPEND_NEWLINE)
 
@@ -104,7 +105,7 @@ def _writable(value: object, depth: int) -> object:
             return value if value in _WORD else _double(value)
         case float():
             return value if math.isfinite(value) else None
-        case _ if is_dataclass(value):
+        case Struct():
             return _writable(_nested(value), depth)
         case Mapping() if depth:
             return {str(_writable(str(key), depth)): _writable(inner, depth - 1) for key, inner in value.items()}
@@ -127,27 +128,25 @@ class _Spelling:
 
     keys: tuple[str, ...]
     values: Callable[[object], tuple[object, ...]]
-    options: int
 
 
-_SPELLINGS: Final[dict[type, _Spelling]] = {}
+_SPELLINGS: Final[dict[type[Struct], _Spelling]] = {}
 
 
-def _spelling(kind: type) -> _Spelling:
+def _spelling(kind: type[Struct]) -> _Spelling:
     """Return how records of this kind are written: made once, asked a million times."""
     known = _SPELLINGS.get(kind)
     if known is None:
-        names = [field.name for field in fields(kind) if field.name not in _IN_HEADER]
+        names = [name for name in kind.__struct_fields__ if name not in _IN_HEADER]
         known = _SPELLINGS[kind] = _Spelling(
             keys=(*HEADER, *map(camel, names)),
             values=attrgetter("source", *names),
-            options=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_PASSTHROUGH_DATACLASS if kind is Result else 0),
         )
     return known
 
 
 def _nested(value: object) -> object:
-    """Return a record within a line with the wire's keys: those of a result; orjson writes others as they are named."""
-    if is_dataclass(value):
-        return {camel(field.name): getattr(value, field.name) for field in fields(value)}
+    """Return a record within a line with the wire's keys."""
+    if isinstance(value, Struct):
+        return {camel(name): getattr(value, name) for name in value.__struct_fields__}
     raise TypeError

@@ -3,15 +3,18 @@
 A line knows its event's own keys. The numbers of the run (`seq`, `elapsed`, `correlationId`) are put around it as a
 `Numbered` when it is told. Fields are named as the keys of the wire in snake case;
 `model.encoding` spells them in camel case.
+
+They are msgspec's records, which never change: one of 14 fields is made in 0.07 µs, where a dataclass that nothing
+watches takes 0.5 and a frozen one 1.4 (`tests/bench/follow.py`).
 """
 
-from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
+from msgspec import Struct, field
+
 from exportctl.model.key import Key
 from exportctl.protocol import events
-from exportctl.protocol.fact import fact
 
 Data: TypeAlias = events.Data
 StageProgress: TypeAlias = events.StageProgress
@@ -50,8 +53,7 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-@fact
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """What every line may carry. `timestamp` None: the client's clock at the telling."""
 
     event: ClassVar[str]
@@ -61,8 +63,7 @@ class Line:
     timestamp: str | None = None
 
 
-@fact
-class Hello(Line):
+class Hello(Line, frozen=True, kw_only=True):
     """Always the first line."""
 
     event: ClassVar[str] = "hello"
@@ -72,8 +73,7 @@ class Hello(Line):
     server: Annotated[str | None, Key("Its address without secrets, or `embedded`; null where none is known.")]
 
 
-@fact
-class ExportLine(Line):
+class ExportLine(Line, frozen=True, kw_only=True):
     """A line of a job. The two numbers are the server's, absent where it gave none (protocol 1, the client's own)."""
 
     job_id: str
@@ -81,8 +81,7 @@ class ExportLine(Line):
     job_correlation_id: Annotated[str | None, Key("That of the command that started the job.")] = None
 
 
-@fact
-class ExportStarted(ExportLine):
+class ExportStarted(ExportLine, frozen=True, kw_only=True):
     """The job began."""
 
     event: ClassVar[str] = "export:started"
@@ -90,8 +89,7 @@ class ExportStarted(ExportLine):
     project_name: str | None
 
 
-@fact
-class ExportProgress(ExportLine):
+class ExportProgress(ExportLine, frozen=True, kw_only=True):
     """`progress` is 0 to 100 within the phase and never falls."""
 
     event: ClassVar[str] = "export:progress"
@@ -105,8 +103,7 @@ class ExportProgress(ExportLine):
     estimated_time_remaining: Left = None
 
 
-@fact
-class DownloadProgress(ExportProgress):
+class DownloadProgress(ExportProgress, frozen=True, kw_only=True):
     """Progress of the phase `downloading`: bytes on disk here; rate in bytes a second."""
 
     bytes: Annotated[int, Key("On disk here. Falls where a download begins anew.", minimum=0)]
@@ -114,8 +111,7 @@ class DownloadProgress(ExportProgress):
     bytes_per_second: Annotated[float | None, Key("Smoothed.", minimum=0)]
 
 
-@fact
-class ExportPhaseChanged(ExportLine):
+class ExportPhaseChanged(ExportLine, frozen=True, kw_only=True):
     """One phase ended, the next begins."""
 
     event: ClassVar[str] = "export:phase-changed"
@@ -125,8 +121,7 @@ class ExportPhaseChanged(ExportLine):
     progress: Percent
 
 
-@fact
-class ExportStatusSync(ExportLine):
+class ExportStatusSync(ExportLine, frozen=True, kw_only=True):
     """The job as the server sees it after a (re)connection."""
 
     event: ClassVar[str] = "export:status-sync"
@@ -138,8 +133,7 @@ class ExportStatusSync(ExportLine):
     last_seq: Annotated[int | None, Key("The number of the last event in the server's log.", minimum=0)]
 
 
-@fact
-class ExportDownloadReady(ExportLine):
+class ExportDownloadReady(ExportLine, frozen=True, kw_only=True):
     """The archive is whole on the server."""
 
     event: ClassVar[str] = "export:download-ready"
@@ -148,8 +142,7 @@ class ExportDownloadReady(ExportLine):
     sha256: Digest
 
 
-@fact
-class ExportCompleted(ExportLine):
+class ExportCompleted(ExportLine, frozen=True, kw_only=True):
     """The server's word that the export is made; the file is there only with `result`."""
 
     event: ClassVar[str] = "export:completed"
@@ -157,8 +150,7 @@ class ExportCompleted(ExportLine):
     processing_time: Annotated[float | None, Key("Seconds.")]
 
 
-@fact
-class ExportFailedLine(ExportLine):
+class ExportFailedLine(ExportLine, frozen=True, kw_only=True):
     """The export failed on the server."""
 
     event: ClassVar[str] = "export:failed"
@@ -169,8 +161,7 @@ class ExportFailedLine(ExportLine):
     retryable: Annotated[bool | None, Key("Whether the same export may succeed now.")]
 
 
-@fact
-class ExportCancelled(ExportLine):
+class ExportCancelled(ExportLine, frozen=True, kw_only=True):
     """The export was cancelled."""
 
     event: ClassVar[str] = "export:cancelled"
@@ -182,8 +173,7 @@ class ExportCancelled(ExportLine):
 ConnectionState: TypeAlias = Literal["connected", "reconnecting", "polling", "closed"]
 
 
-@fact
-class ConnectionChanged(Line):
+class ConnectionChanged(Line, frozen=True, kw_only=True):
     """The way to the server changed. `retry_in` in seconds."""
 
     event: ClassVar[str] = "connection:changed"
@@ -194,16 +184,14 @@ class ConnectionChanged(Line):
     retry_in: Annotated[float | None, Key("Seconds.", minimum=0)] = None
 
 
-@fact
-class Heartbeat(Line):
+class Heartbeat(Line, frozen=True, kw_only=True):
     """Nothing else was written for 30 s, and the command is alive."""
 
     event: ClassVar[str] = "heartbeat"
     waiting_for: str
 
 
-@fact
-class Log(Line):
+class Log(Line, frozen=True, kw_only=True):
     """A remark that fits no other line."""
 
     event: ClassVar[str] = "log"
@@ -212,8 +200,7 @@ class Log(Line):
     message: str
 
 
-@fact
-class JobRow(Line):
+class JobRow(Line, frozen=True, kw_only=True):
     """One job, as `status` and `list` show it."""
 
     event: ClassVar[str] = "job"
@@ -235,8 +222,7 @@ class JobRow(Line):
     last_seq: int | None
 
 
-@fact
-class ProjectRow(Line):
+class ProjectRow(Line, frozen=True, kw_only=True):
     """One project, as `projects` shows it; its id is the line's `project_id`."""
 
     event: ClassVar[str] = "project"
@@ -247,8 +233,7 @@ class ProjectRow(Line):
     updated_at: str | None
 
 
-@fact
-class FormatRow(Line):
+class FormatRow(Line, frozen=True, kw_only=True):
     """One format, as `formats` shows it. `kind` is `annotations` or `metrics`, the option that takes its `id`."""
 
     event: ClassVar[str] = "format"
@@ -258,8 +243,7 @@ class FormatRow(Line):
     description: str | None
 
 
-@fact
-class ErrorDetails:
+class ErrorDetails(Struct, frozen=True, kw_only=True):
     """What went wrong and what to do."""
 
     code: str
@@ -267,8 +251,7 @@ class ErrorDetails:
     hint: str | None
 
 
-@fact
-class Seconds:
+class Seconds(Struct, frozen=True, kw_only=True):
     """How long each part took here; None for a part that did not happen."""
 
     processing: Annotated[float | None, Key("Until the server was done, as seen from here.", minimum=0)] = None
@@ -276,8 +259,7 @@ class Seconds:
     total: Annotated[float | None, Key("From the beginning of the command.", minimum=0)] = None
 
 
-@fact
-class Stats:
+class Stats(Struct, frozen=True, kw_only=True):
     """What it took. `resumed_from` is the byte a download went on at."""
 
     events: Annotated[int, Key("Of the job, each counted once.", minimum=0)] = 0
@@ -287,8 +269,7 @@ class Stats:
     resumed_from: Annotated[int | None, Key("The byte at which a download went on.", minimum=0)] = None
 
 
-@fact
-class Result(Line):
+class Result(Line, frozen=True, kw_only=True):
     """The last line of a job, or of a command without one."""
 
     event: ClassVar[str] = "result"
@@ -304,8 +285,7 @@ class Result(Line):
     stats: Stats = field(default_factory=Stats)
 
 
-@fact
-class Numbered:
+class Numbered(Struct, frozen=True, kw_only=True):
     """A line as told: its place in this run.
 
     `elapsed` in seconds since the command began; `timestamp` RFC 3339 UTC with milliseconds.

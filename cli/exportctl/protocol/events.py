@@ -13,8 +13,6 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from exportctl.protocol.fact import fact
-
 MOST: Final = 2**53 - 1
 """The largest whole number that every reader of JSON keeps exactly (RFC 8259, section 6); no size is beyond it."""
 
@@ -29,8 +27,7 @@ PROCESSING = "processing"
 DOWNLOADING = "downloading"
 
 
-@fact
-class StageProgress:
+class StageProgress(Struct, frozen=True, kw_only=True):
     """How far one stage is: `current` of `total` images, the last of them `item`."""
 
     current: Whole
