@@ -17,10 +17,10 @@ from production import acts
 from production.acts import Event, Moment
 from production.plan import Plan
 from production.serving import serving
-from production.site import beat
-from system.judging import check_end, check_files, verdicts
-from system.lab1 import EVENT, attached, begin, of_the_command, schedules
-from system.processes import Ended, command_in, end_of
+from production.site import FIRST, beat
+from system.judging import check_end, check_files, check_lines, verdicts
+from system.lab1 import EVENT, asked, attached, begin, of_the_command, read_until, rest_of, schedules
+from system.processes import Ended, command_in, end_of, until
 from system.proxy import Proxy
 
 SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "5"))
@@ -86,3 +86,27 @@ def check(folder, schedule, plan, name, *, transport="auto", access_uses=None) -
         assert people.reused == 0 or may_be_lost, note
     shutil.rmtree(folder)
     return ended
+
+
+def test_many_jobs_of_one_command_each_have_their_own_end_over_a_restart(command):
+    with serving(pace=beat(0.0)) as production:
+        site = production.site
+        jobs, going = [], [True]
+        site.hold(23, lambda: going)
+        for plan in (Plan(), Plan(fails_after=8)):
+            site.plans = [plan]
+            jobs.append(begin(production))
+            until(lambda: site.running() is None, "the job to end")
+        going.clear()
+        jobs.append(begin(production))
+        names = [f"{FIRST}/{job.id}" for job in jobs]
+        process = command.start(*asked(production, "follow", *names, "--poll-interval", "0.2"))
+        seen = []
+        head, _ = read_until(process, lambda line: seen.append(line["event"]) or seen.count("result") == 2)
+        production.act(acts.Restart())
+        ended = rest_of(process, head)
+    check_lines(ended)
+    results = {line["jobId"]: line["exitCode"] for line in ended.lines if line["event"] == "result"}
+    assert [results[job.id] for job in jobs] == [0, 3, 5]
+    assert ended.status == 3
+    assert "forgot the job" in ended.stderr
