@@ -199,6 +199,35 @@ def test_a_server_that_accepts_and_says_nothing_is_left(command, transport):
     assert (ended.status, ended.result["outcome"]) == (6, "timeout")
 
 
+class SaysNothingAtTheSignIn(Peer):
+    async def handle(self, request):
+        await asyncio.sleep(3600 if request.path == "/api/auth/login" else 0)
+        return await super().handle(request)
+
+
+class WantsAWait(Peer):
+    async def handle(self, _request):
+        return response(503, {"success": False, "error": "busy"}, Retry_After="50")
+
+
+@pytest.mark.parametrize(
+    ("kind", "who"),
+    [
+        (SaysNothingAtTheSignIn, {"EXPORTCTL_EMAIL": "ana@example.com", "EXPORTCTL_PASSWORD": "secret"}),
+        (WantsAWait, {"EXPORTCTL_TOKEN": TOKEN}),
+    ],
+)
+def test_the_time_that_was_given_bounds_the_sign_in_and_the_waits_too(command, kind, who):
+    command.environment |= who
+    with kind() as peer:
+        arguments = ["run", "plates", "--server", peer.url, "--ndjson", "--progress", "none", "--timeout", "1"]
+        ended = end_of(command.start(*arguments), 30, kind.__name__)
+    check_form(ended, command)
+    assert (ended.status, ended.result["outcome"]) == (6, "timeout")
+    if kind is WantsAWait:
+        assert [line["retryIn"] for line in ended.lines if line["event"] == "connection:changed"] == [50]
+
+
 NEVER_FOUND = """
 import socket, time
 found = socket.getaddrinfo

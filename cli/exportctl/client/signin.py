@@ -83,10 +83,11 @@ class SignIn(httpx.Auth):
         return True
 
     async def close(self) -> None:
-        """Let a renewal that is under way come to its end, for a few seconds."""
+        """Let a renewal that is under way come to its end, for a few seconds; a password can be given again."""
         renewal = self._renewal
         if renewal is not None:
-            await asyncio.wait([renewal], timeout=_CLOSE_SECONDS)
+            is_rotating = self._mark()[1] is not None
+            await asyncio.wait([renewal], timeout=_CLOSE_SECONDS if is_rotating else 0)
             renewal.cancel()
             await asyncio.wait([renewal])
 
