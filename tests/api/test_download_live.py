@@ -6,6 +6,7 @@ import hashlib
 import pytest
 
 from download_peer import CUT, DIGEST, JOB, OTHER, PROJECT, SIZE, WHOLE
+from exportctl.client.answering import Client
 from exportctl.client.archive import Archive
 from exportctl.client.live import ATTEMPTS
 from exportctl.client.partial import Origin, Partial
@@ -165,6 +166,32 @@ async def test_a_server_that_keeps_failing_is_left_alone_until_the_archive_is_wh
     facts.set_result(FACTS)
     await fetching
     assert [asked.offset for asked in peer.asked] == [0] * ATTEMPTS + [None]
+
+
+async def test_silence_is_asked_anew_and_no_break(bench, peer, facts, tmp_path):
+    """An archive may not grow for minutes, and a dead connection looks the same."""
+    target = tmp_path / "it.zip"
+    bench.http.timeout = 0.1
+    peer.answers = [lambda asked: asked.live(until=CUT, ends=None)] * 4 + [lambda asked: asked.live()]
+    fetching = started(bench, facts, target)
+    await until(lambda: partial_of(target).path.exists() and partial_of(target).path.stat().st_size == SIZE)
+    facts.set_result(FACTS)
+    await fetching
+    assert [asked.offset for asked in peer.asked] == [0, CUT, CUT, CUT, CUT]
+    assert bench.logged() == []
+
+
+async def test_it_is_read_along_through_a_web_proxy_too(bench, peer, facts, tmp_path):
+    """There httpx's own transport speaks."""
+    target = tmp_path / "it.zip"
+    peer.answers = [lambda asked: asked.live(until=CUT, ends=False), lambda asked: asked.live()]
+    async with Client(base_url=peer.url, open_trust=lambda: None) as bench.http:
+        fetching = started(bench, facts, target)
+        await until(lambda: partial_of(target).path.exists() and partial_of(target).path.stat().st_size == SIZE)
+        facts.set_result(FACTS)
+        await fetching
+    assert target.read_bytes() == WHOLE
+    assert [asked.offset for asked in peer.asked] == [0, CUT]
 
 
 async def test_a_partial_of_a_killed_command_is_gone_on_with(bench, peer, facts, tmp_path):

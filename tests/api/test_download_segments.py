@@ -7,6 +7,7 @@ import pytest
 
 from download_peer import DIGEST, JOB, OTHER, SIZE, WHOLE
 from exportctl.client import segments
+from exportctl.client.answering import Client
 from exportctl.client.partial import Origin, Partial
 from exportctl.model.errors import Unreachable
 
@@ -156,3 +157,29 @@ async def test_a_limited_rate_holds_for_all_of_them_together(bench, peer, tmp_pa
     await fetched(bench, tmp_path / "it.zip", limit=SIZE / 20)
     assert (tmp_path / "it.zip").read_bytes() == WHOLE
     assert bench.now >= 15
+
+
+async def test_they_go_through_a_web_proxy_too(bench, peer, tmp_path):
+    """There httpx's own transport speaks."""
+    peer.answers = [lambda asked: give(asked, until=3_000)]
+    async with Client(base_url=peer.url, open_trust=lambda: None) as bench.http:
+        await fetched(bench, tmp_path / "it.zip")
+    assert (tmp_path / "it.zip").read_bytes() == WHOLE
+
+
+async def test_a_part_that_trickles_is_asked_anew(bench, peer, tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "PATIENCE", 0.1)
+    seen = []
+
+    def mute(asked):
+        seen.append(asked)
+        if len(seen) == 3:
+            start, stop = part_of(asked)
+            said = f"bytes {start}-{stop - 1}/{SIZE}"
+            asked.say(206, {"Content-Length": stop - start, "ETag": '"v1"', "Content-Range": said}, b"P")
+        else:
+            give(asked)
+
+    peer.answers = [mute]
+    await fetched(bench, tmp_path / "it.zip")
+    assert (tmp_path / "it.zip").read_bytes() == WHOLE

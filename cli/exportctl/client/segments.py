@@ -163,7 +163,7 @@ class Segments:
     async def _read(self, segment: _Segment, response: httpx.Response) -> None:
         loop = asyncio.get_running_loop()
         body = response.extensions.get(BODY)
-        chunks = None if isinstance(body, Body) else response.aiter_raw(1 << 16)
+        chunks = None if isinstance(body, Body) else response.aiter_raw()
         waited_since, before = time.monotonic(), segment.filled
         while segment.filled < segment.size:
             if isinstance(body, Body):
