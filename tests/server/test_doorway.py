@@ -9,7 +9,7 @@ import httpx
 import httpx_ws
 import pytest
 
-from server.conftest import TOKEN
+from server.conftest import TOKEN, serving
 from server.socket_client import connected
 
 
@@ -162,3 +162,14 @@ async def test_a_body_that_is_too_large_ends_its_session(http):
     answer = await http.post(place(sid), content="4" + "x" * 1_000_001)
     assert answer.status_code == 400
     assert (await http.get(place(sid))).status_code == 400
+
+
+async def test_a_session_that_never_connects_is_ended(settings_for, cells):
+    async with (
+        serving(settings_for(cells, handshake=0.02)) as server,
+        connected(server.url, TOKEN) as known,
+        httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http,
+    ):
+        sid = await session(http)
+        await until_400(http, place(sid))
+        assert (await known.call("export:history", {"projectId": server.project.id}))["ok"]

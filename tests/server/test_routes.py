@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from server.conftest import OTHER_TOKEN, serving, write_images
+from exportctl.server import answers
+from server.conftest import OTHER_TOKEN, TOKEN, serving, write_images
 
 SOME_JOB = "00000000-0000-4000-8000-000000000000"
 
@@ -215,3 +216,17 @@ async def test_a_path_nobody_serves_is_404_in_our_form(server):
     async with server.client() as client:
         assert refusal(await client.get("/api/nope")) == (404, "NOT_FOUND")
         assert refusal(await client.delete("/api/projects")) == (405, "METHOD_NOT_ALLOWED")
+
+
+async def test_a_body_that_does_not_come_in_time_or_not_whole_is_refused(server, monkeypatch):
+    monkeypatch.setattr(answers, "BODY_SECONDS", 0.05)
+    host, port = server.url.removeprefix("http://").split(":")
+    path = f"/api/projects/{server.project.id}/export"
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 10\r\n\r\n{{"
+    writer.write(head.encode())
+    told = await reader.read()
+    assert told.startswith(b"HTTP/1.1 408")
+    assert b"BODY_TOO_SLOW" in told
+    writer.close()
+    await writer.wait_closed()

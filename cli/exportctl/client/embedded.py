@@ -30,7 +30,18 @@ SAMPLE_SECONDS: Final = 0.1
 END_SECONDS: Final = 10.0
 ALIVE_SECONDS: Final = 0.2
 """Between looks whether it still lives."""
-_NEEDED: Final = ("starlette", "socketio", "uvicorn", "cv2", "numpy", "tifffile", "shapely", "xlsxwriter")
+_NEEDED: Final = (
+    "starlette",
+    "socketio",
+    "uvicorn",
+    "prometheus_client",
+    "argon2",
+    "cv2",
+    "numpy",
+    "tifffile",
+    "shapely",
+    "xlsxwriter",
+)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,12 +4,13 @@ Every answer carries `Export-Protocol: 2`. An error is `{success: false, error, 
 of this machine and no traceback, whatever went wrong.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from exportctl.server.job import JobRecord, timestamp
@@ -17,6 +18,8 @@ from exportctl.server.job import JobRecord, timestamp
 PROTOCOL_HEADER = "Export-Protocol"
 PROTOCOL = "2"
 LARGEST_BODY = 1 << 20
+BODY_SECONDS = 20.0
+"""How long a body may take to come."""
 
 
 class Refusal(Exception):
@@ -73,12 +76,19 @@ async def on_fault(_request: Request, _error: Exception) -> Response:
 
 
 async def object_of(request: Request) -> dict[str, Any]:
-    """Read a request's body as a JSON object, `{}` if it is empty; raises Refusal (400, 413)."""
+    """Read a request's body as a JSON object, `{}` if it is empty; raises Refusal (400, 408, 413)."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise Refusal(413, "BODY_TOO_LARGE", f"The body is larger than {LARGEST_BODY} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LARGEST_BODY:
+                    raise Refusal(413, "BODY_TOO_LARGE", f"The body is larger than {LARGEST_BODY} bytes")
+    except TimeoutError as error:
+        headers = {"Connection": "close"}
+        raise Refusal(408, "BODY_TOO_SLOW", "The body did not come in time", headers=headers) from error
+    except ClientDisconnect as error:
+        raise Refusal(400, "BODY_INCOMPLETE", "The body did not come whole") from error
     if not body:
         return {}
     try:

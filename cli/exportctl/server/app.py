@@ -13,24 +13,26 @@ from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_re
 from exportctl.server.auth import Guard
 from exportctl.server.doorway import Doorway
 from exportctl.server.engine import Engine
+from exportctl.server.meters import Meters
 from exportctl.server.people.people import People, opened
 from exportctl.server.pool import Pool
-from exportctl.server.routes import auth, download, events, exports, health, projects
+from exportctl.server.routes import auth, download, events, exports, health, metrics, projects
 from exportctl.server.settings import Settings
 from exportctl.server.site import Site
 from exportctl.server.sockets import Sockets
 from exportctl.server.sqlite_log import SqliteLog
 
+_ROUTES = (auth, health, metrics, projects, exports, events, download)
+
 
 def build_app(site: Site, sockets: Sockets) -> ASGIApp:
     """Put routes and sockets together."""
     starlette = Starlette(
-        routes=[
-            route for module in (auth, health, projects, exports, events, download) for route in module.routes(site)
-        ],
+        routes=[route for module in _ROUTES for route in module.routes(site)],
         exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
     )
-    return Doorway(sockets.server.eio, socketio.ASGIApp(sockets.server, other_asgi_app=starlette), "/socket.io/")
+    both = socketio.ASGIApp(sockets.server, other_asgi_app=site.meters.measured(starlette))
+    return Doorway(sockets.server.eio, both, "/socket.io/")
 
 
 @asynccontextmanager
@@ -59,9 +61,10 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
         await engine.open()
         # The first job would wait for this; the first request need not.
         warming = asyncio.create_task(pool.warm())
+        meters = Meters(engine, pool, lambda: log.appended, clock=settings.clocks.now)
         guard = Guard(settings.tokens, people)
         try:
-            yield Site(settings=settings, log=log, pool=pool, engine=engine, guard=guard, people=people)
+            yield Site(settings=settings, log=log, pool=pool, engine=engine, guard=guard, people=people, meters=meters)
         finally:
             # A worker that loses its server while it starts complains aloud.
             await asyncio.gather(warming, return_exceptions=True)

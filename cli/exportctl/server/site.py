@@ -9,6 +9,7 @@ from exportctl.server.auth import ACCESS_COOKIE, Guard, SignInError, bearer, is_
 from exportctl.server.engine import Engine
 from exportctl.server.job import JobRecord
 from exportctl.server.log import EventLog
+from exportctl.server.meters import Meters
 from exportctl.server.people.people import People
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Project, Settings
@@ -26,6 +27,7 @@ class Site:
     engine: Engine
     guard: Guard
     people: People | None
+    meters: Meters
 
     def now(self) -> float:
         """Return Unix seconds."""

@@ -9,6 +9,7 @@ connected or the job began. Its first subscription ends that: from then on it ge
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -89,6 +90,8 @@ class Sockets:
         for name, handler in handlers.items():
             self.server.on(name, self._guarded(handler))
         site.engine.on_change(self._on_change)
+        self._start(self._end_the_silent)
+        site.meters.sockets.set_function(lambda: len(self._readers))
 
     async def close(self) -> None:
         """Stop telling anyone anything."""
@@ -106,6 +109,19 @@ class Sockets:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _end_the_silent(self) -> None:
+        """End sessions that were opened and never connected: whoever opens thousands must not keep them."""
+        known: set[str] = set()
+        while True:
+            await asyncio.sleep(self.site.settings.handshake)
+            sockets, connected = self.server.eio.sockets, self.server.manager.sid_from_eio_sid
+            silent = {session for session in sockets if connected(session, "/") is None}
+            for session in silent & known:
+                with contextlib.suppress(Exception):
+                    # It may have ended by itself meanwhile, which the library says in its own ways.
+                    await sockets[session].close(wait=False, reason="no handshake")
+            known = silent
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None

@@ -69,6 +69,7 @@ class SqliteLog:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
         self._heads: dict[str, int] = {}
+        self.appended = 0
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     async def open(self) -> None:
@@ -150,6 +151,7 @@ class SqliteLog:
         self._thread.shutdown()
 
     def _announce(self, job_id: str, seq: int) -> None:
+        self.appended += 1
         self._heads[job_id] = max(seq, self._heads.get(job_id, 0))
         for future in self._waiting.get(job_id, ()):
             if not future.done():

@@ -1,0 +1,90 @@
+"""What a running server counts of itself, for `/metrics`: numbers only, nobody's names.
+
+The registry is this server's own, not the process's. What others know already is asked for when it is read; the rest is
+counted as it happens.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exportctl.server.engine import Engine
+from exportctl.server.job import JobRecord
+from exportctl.server.pool import Pool
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_ANSWERS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_JOBS = (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
+
+
+class Meters:
+    """The counters of one server."""
+
+    def __init__(self, engine: Engine, pool: Pool, events: Callable[[], int], *, clock: Callable[[], float]) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._clock = clock
+        jobs = Gauge("exportctl_jobs", "Jobs without an end", ["state"], registry=registry)
+        for state in ("running", "waiting"):
+            jobs.labels(state).set_function(functools.partial(_count, engine.counts, state))
+        tasks = Gauge("exportctl_pool_tasks", "Tasks of image work", ["state"], registry=registry)
+        for state in ("running", "waiting"):
+            tasks.labels(state).set_function(functools.partial(_count, pool.counts, state))
+        workers = Gauge("exportctl_pool_workers", "Processes for image work", registry=registry)
+        workers.set_function(functools.partial(_count, pool.counts, "workers"))
+        logged = Gauge("exportctl_events_logged", "Events logged since the start", registry=registry)
+        logged.set_function(events)
+        self.sockets = Gauge("exportctl_sockets", "Connected Socket.IO clients", registry=registry)
+        self._ended = Counter("exportctl_jobs_ended", "Jobs that have ended", ["status"], registry=registry)
+        self._seconds = Histogram(
+            "exportctl_job_seconds", "From a job's start to its end", ["status"], buckets=_JOBS, registry=registry
+        )
+        self._answers = Histogram(
+            "exportctl_answer_seconds",
+            "From a request to the head of its answer",
+            ["route", "method", "status"],
+            buckets=_ANSWERS,
+            registry=registry,
+        )
+        self._sent = Counter("exportctl_sent_bytes", "Bytes of answers sent", ["route"], registry=registry)
+        engine.on_change(self._on_change)
+
+    def text(self) -> bytes:
+        """Spell all that is counted, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def measured(self, app: ASGIApp) -> ASGIApp:
+        """Return the application, its HTTP answers measured."""
+
+        async def measuring(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            begin = time.perf_counter()
+
+            async def noted(message: MutableMapping[str, Any]) -> None:
+                # The router has written into the scope by now which handler it is.
+                route = getattr(scope.get("endpoint"), "__name__", "none")
+                if message["type"] == "http.response.start":
+                    labels = (route, scope["method"], str(message["status"]))
+                    self._answers.labels(*labels).observe(time.perf_counter() - begin)
+                elif message["type"] == "http.response.body":
+                    self._sent.labels(route).inc(len(message.get("body", b"")))
+                await send(message)
+
+            await app(scope, receive, noted)
+
+        return measuring
+
+    def _on_change(self, record: JobRecord) -> None:
+        if record.status.ended:
+            self._ended.labels(record.status.value).inc()
+            self._seconds.labels(record.status.value).observe(max(self._clock() - record.created, 0))
+
+
+def _count(counts: Callable[[], Mapping[str, int]], name: str) -> int:
+    return counts()[name]

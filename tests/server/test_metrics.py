@@ -1,0 +1,35 @@
+"""What Prometheus reads of the server: what happens, in numbers, and nobody's names."""
+
+from server.conftest import TOKEN
+from server.socket_client import connected
+
+
+async def read(client):
+    """Return the samples, by name and labels as they are spelled."""
+    answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    lines = [line.rpartition(" ") for line in answer.text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_jobs_events_sockets_answers_and_bytes_are_counted(server):
+    async with server.client() as client, server.client(token=None) as anybody:
+        before = await read(anybody)
+        assert before['exportctl_jobs{state="running"}'] == 0
+        assert before["exportctl_pool_workers"] == 2
+        job_id = await server.start(client)
+        events = await server.events(client, job_id)
+        size = events[-2]["data"]["fileSize"]
+        assert (await client.get(server.job_path(job_id) + "/download")).status_code == 200
+        async with connected(server.url, TOKEN):
+            after = await read(anybody)
+        assert after['exportctl_jobs_ended_total{status="completed"}'] == 1
+        assert after['exportctl_job_seconds_count{status="completed"}'] == 1
+        assert after["exportctl_events_logged"] == len(events)
+        assert after["exportctl_sockets"] == 1
+        assert after['exportctl_answer_seconds_count{method="POST",route="start",status="200"}'] == 1
+        assert after['exportctl_sent_bytes_total{route="download"}'] == size
+        told = (await anybody.get("/metrics")).text
+        for name in ("ana", job_id, server.project.id, str(server.settings.state)):
+            assert name not in told
