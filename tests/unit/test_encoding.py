@@ -82,6 +82,10 @@ TABLE = [
         ["kind", "id", "name", "description"],
     ),
     (
+        lines.CheckRow(name="socket", status="failed", message="m", hint="h", seconds=0.5),
+        ["name", "status", "message", "hint", "seconds"],
+    ),
+    (
         lines.JobRow(
             **EXPORT,
             status="failed",

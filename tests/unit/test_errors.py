@@ -25,6 +25,7 @@ STATUS = {
     errors.NotFound: 5,
     errors.TimeRanOut: 6,
     errors.Unreachable: 7,
+    errors.Unwell: 7,
     errors.Damaged: 8,
     errors.Busy: 9,
     errors.CancelledElsewhere: 10,

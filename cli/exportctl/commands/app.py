@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "serve": "Run the export server on this machine.",
     "render": "Draw recorded or piped lines of --ndjson as bars.",
     "report": "Make a picture of where the time of an export went.",
+    "doctor": "Check what stands between this machine and the server.",
     "schema": "Print the JSON Schema of the lines of --ndjson.",
     "completion": "Print a shell's completion script.",
 }

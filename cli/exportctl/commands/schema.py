@@ -21,6 +21,7 @@ Name = Literal[
     "job",
     "project",
     "format",
+    "check",
     "result",
 ]
 """`line` is all of them; a test holds the others against the lines themselves."""

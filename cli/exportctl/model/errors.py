@@ -8,6 +8,7 @@
     ├── NotFound         5   no such project, job or file, or no longer there
     ├── TimeRanOut       6   --timeout
     ├── Unreachable      7   no answer until the retries were used up
+    ├── Unwell           7   a check of `doctor` failed
     ├── Damaged          8   the archive is not what the server said
     ├── Busy             9   an export is already running
     ├── CancelledElsewhere 10
@@ -84,6 +85,13 @@ class Unreachable(ExportctlError):
 
     exit_status = 7
     code = "UNREACHABLE"
+
+
+class Unwell(ExportctlError):
+    """A check of `doctor` failed."""
+
+    exit_status = 7
+    code = "CHECK_FAILED"
 
 
 class Damaged(ExportctlError):

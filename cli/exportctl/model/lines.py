@@ -243,6 +243,17 @@ class FormatRow(Line, frozen=True, kw_only=True):
     description: str | None
 
 
+class CheckRow(Line, frozen=True, kw_only=True):
+    """One thing that `doctor` looked at."""
+
+    event: ClassVar[str] = "check"
+    name: Annotated[str, Key("What was looked at: `server`, `sign-in`, `socket` and so on.")]
+    status: Literal["ok", "warning", "failed", "skipped"]
+    message: str
+    hint: Annotated[str | None, Key("What to do about it.")]
+    seconds: Annotated[float | None, Key("How long it took.", minimum=0)]
+
+
 class ErrorDetails(Struct, frozen=True, kw_only=True):
     """What went wrong and what to do."""
 
