@@ -6,7 +6,8 @@ import pytest
 
 from exportctl.store import database as database_module
 from exportctl.store.database import MIGRATIONS, Database
-from exportctl.store.jobs import KEY_SECONDS, PARKED_SECONDS, Jobs, KnownJob, LostStart, is_parked, parked_server
+from exportctl.store.jobs import KEY_SECONDS, PARKED_SECONDS, Jobs, KnownJob, LostStart
+from exportctl.store.parked import is_parked, parked_server
 
 HERE = parked_server("embedded-x")
 

@@ -215,6 +215,18 @@ class Partial:
             self.path.unlink()
 
 
+def discard(path: Path) -> None:
+    """Take away the partial at `path`, whose archive there will not be, unless a command is writing to it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            path.with_name(path.name + ".json").unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
 def cannot_write(target: Path, error: OSError) -> CannotWrite:
     """Return the words for an operating system's refusal."""
     match error.errno:

@@ -19,8 +19,6 @@ CURSOR_PATIENCE: Final = 0.05
 """Seconds that the note of a cursor waits for others; the next note says the same again."""
 ENDED: Final = frozenset({"completed", "failed", "cancelled", "gone"})
 """`gone`: the server knows it no longer."""
-EMBEDDED: Final = "embedded"
-"""The server of a job that ran on this machine; of one that is parked there, this, a colon and its folder's name."""
 PARKED_SECONDS: Final = 30 * 86400.0
 """Jobs that were parked and not touched for longer are let go, with the disk that they take."""
 _COLUMNS: Final = (
@@ -31,21 +29,6 @@ KEY_SECONDS: Final = 23 * 3600.0
 """How long a start can be asked for again: servers know its key for 24 h."""
 
 Status = Literal["completed", "failed", "cancelled", "gone"]
-
-
-def parked_server(name: str) -> str:
-    """Return what stands for the server of the jobs that are parked in the folder of that name."""
-    return f"{EMBEDDED}:{name}"
-
-
-def is_parked(server: str) -> bool:
-    """Whether `server` stands for a folder of this machine."""
-    return server.startswith(f"{EMBEDDED}:")
-
-
-def parked_name(server: str) -> str:
-    """Return the name of the folder that such a server stands for."""
-    return server.removeprefix(f"{EMBEDDED}:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,15 +182,20 @@ class Jobs:
             )
         )
 
-    def note_end(self, job: KnownJob, status: Status) -> None:
-        """Note how the job ended; the first end stays."""
-        self.database.use(
-            lambda connection: connection.execute(
+    def note_end(self, job: KnownJob, status: Status) -> Path | None:
+        """Note how the job ended; the first end stays. Return where its partial file would lie."""
+        key = (job.server, job.job_id)
+
+        def write(connection: "sqlite3.Connection") -> Path | None:
+            connection.execute(
                 "UPDATE job SET status = ?, ended_at = ?"
                 " WHERE server = ? AND job_id = ? AND (status IS NULL OR status = 'gone')",
-                (status, self.now(), job.server, job.job_id),
+                (status, self.now(), *key),
             )
-        )
+            row = connection.execute("SELECT partial FROM job WHERE server = ? AND job_id = ?", key).fetchone()
+            return None if row is None else _path(row[0])
+
+        return self.database.use(write)
 
     def last(self) -> KnownJob | None:
         """Return the job that a command began, followed or fetched last."""

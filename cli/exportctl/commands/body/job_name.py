@@ -20,7 +20,8 @@ from exportctl.commands.body.target import Settings, server_settings, settings_o
 from exportctl.commands.options import Connection, Shared
 from exportctl.config import load_profile, state_folder
 from exportctl.model.errors import ExportctlError, NotFound, Rejected, Usage
-from exportctl.store.jobs import EMBEDDED, ENDED, KnownJob, Status, is_parked, parked_name
+from exportctl.store.jobs import ENDED, KnownJob, Status
+from exportctl.store.parked import EMBEDDED, is_parked, parked_name
 
 LAST: Final = "@last"
 LEAST_LETTERS: Final = 6
@@ -194,7 +195,7 @@ def learn(memory: Memory, named: Named, seen: JobStatus) -> None:
     known = named.known
     if known is not None and seen.status in ENDED:
         status = cast("Status", seen.status)
-        memory.ask(lambda jobs: jobs.note_end(known, status), None)
+        memory.note_end(known, status)
 
 
 def way_back(shared: Shared, connection: Connection) -> str:

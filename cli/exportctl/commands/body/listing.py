@@ -25,7 +25,8 @@ from exportctl.model.errors import ExportctlError, NotAllowed, NotFound, Unreach
 from exportctl.model.lines import JobRow, Log
 from exportctl.output.stream import rfc3339
 from exportctl.output.table import table
-from exportctl.store.jobs import EMBEDDED, ENDED, KnownJob, Status, is_parked, parked_name
+from exportctl.store.jobs import ENDED, KnownJob, Status
+from exportctl.store.parked import EMBEDDED, is_parked, parked_name
 
 UNKNOWN: Final = "unfinished"
 """The status of a job that no command has seen the end of, where the server is not asked."""
@@ -107,12 +108,9 @@ class Listing:
                 row = replace(row, status=job.status)  # noted since by another command
             rows.append(row)
             if not job.has_ended and status.status in ENDED:
-                self._note(job, cast("Status", status.status))
+                self.session.memory.note_end(job, cast("Status", status.status))
         rows += [job_row(status) for status in left.values()]
         return sorted(rows, key=lambda row: row.created_at or "", reverse=True)
-
-    def _note(self, job: KnownJob, status: Status) -> None:
-        self.session.memory.ask(lambda store: store.note_end(job, status), None)
 
     def _row(self, job: KnownJob) -> JobRow:
         """Return a job as it is known here."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from exportctl.client.partial import discard
 from exportctl.commands.body.report import Report
 from exportctl.commands.options import Shared
 from exportctl.config import state_folder
@@ -70,7 +71,13 @@ class Memory:
         known = report.known
         if known is not None:
             report.known = replace(known, status=status)
-            self.ask(lambda jobs: jobs.note_end(known, status), None)
+            self.note_end(known, status)
+
+    def note_end(self, known: KnownJob, status: Status) -> None:
+        """Note how a job ended; what an earlier command has of an archive that there will not be goes."""
+        partial = self.ask(lambda jobs: jobs.note_end(known, status), None)
+        if partial is not None and status in {"failed", "cancelled"}:
+            discard(partial)
 
     def finish(self, report: Report, outcome: Outcome, exit_status: int) -> None:
         """Note how the command ended with the job."""

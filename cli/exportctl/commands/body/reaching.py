@@ -19,7 +19,7 @@ from exportctl.commands.body.target import Settings
 from exportctl.config import session_file, state_folder
 from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.model.lines import ConnectionChanged, Log
-from exportctl.store.jobs import is_parked, parked_name, parked_server
+from exportctl.store.parked import is_parked, parked_name, parked_server
 
 
 @asynccontextmanager

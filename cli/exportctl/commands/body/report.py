@@ -12,7 +12,8 @@ from exportctl.model.errors import CancelledElsewhere, ExportctlError, ExportFai
 from exportctl.model.job import Job
 from exportctl.model.lines import ErrorDetails, Outcome, Result, Seconds, Stats
 from exportctl.protocol.events import Cancelled, Completed, Failed
-from exportctl.store.jobs import KnownJob, is_parked
+from exportctl.store.jobs import KnownJob
+from exportctl.store.parked import is_parked
 
 if TYPE_CHECKING:
     from exportctl.client.follow import Follower  # at run time the sockets only of who follows

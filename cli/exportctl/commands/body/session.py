@@ -29,7 +29,7 @@ from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Out
 from exportctl.output.choose import ProgressSink
 from exportctl.output.safe import first_line
 from exportctl.output.stream import Stream
-from exportctl.store.jobs import EMBEDDED, is_parked
+from exportctl.store.parked import EMBEDDED, is_parked
 
 TICK_SECONDS: Final = 0.1
 HEARTBEAT_SECONDS: Final = 30.0

@@ -23,7 +23,8 @@ from exportctl.commands.options import IfBusy
 from exportctl.model.errors import Busy, ExportctlError
 from exportctl.model.lines import Log
 from exportctl.output.stream import rfc3339
-from exportctl.store.jobs import EMBEDDED, ENDED, Jobs, KnownJob, LostStart
+from exportctl.store.jobs import ENDED, Jobs, KnownJob, LostStart
+from exportctl.store.parked import EMBEDDED
 
 AGAIN_SECONDS: Final = 5.0
 """Between questions where the server does not say how long to wait."""
