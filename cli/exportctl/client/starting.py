@@ -13,7 +13,7 @@ import orjson
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.asking import PROTOCOL_2, is_lost
-from exportctl.model.errors import ExportctlError, NotFound
+from exportctl.model.errors import ExportctlError, NotFound, Unreachable
 
 LOOKS: Final = 4
 LOOK_SECONDS: Final = 2.0
@@ -43,6 +43,7 @@ async def start_job(
         if not is_lost(error):
             raise
         lost = error
+    is_told = False
     for look in range(LOOKS):
         if look:
             await sleep(LOOK_SECONDS)
@@ -51,8 +52,16 @@ async def start_job(
             found = await _in_history(api, project_id, options, heard=heard, asked_at=asked_at)
         except ExportctlError:
             continue  # the lost answer is what is to be told
+        is_told = True
         if found is not None:
             return found
+    if is_told:
+        raise Unreachable(
+            f"the answer to the start was lost, and the server has no such job ({lost.message})",
+            hint="exportctl run starts it anew",
+            code="START_LOST",
+        ) from lost
+    lost.hint = f"exportctl list {project_id} shows whether it was started"
     raise lost
 
 
