@@ -254,11 +254,6 @@ class TakesTheHandshakeAndSaysNothing(Peer):
         await asyncio.sleep(3600)
 
 
-class UpgradesAndSaysNothing(Peer):
-    async def talk(self, _web):
-        await asyncio.sleep(3600)
-
-
 class OpensAndSaysNothing(Peer):
     async def talk(self, web):
         await web.send(SILENCE)
@@ -276,12 +271,6 @@ class FallsSilentWhenConnected(Peer):
 class PingsForEverBeforeTheHandshake(Peer):
     async def talk(self, web):
         await for_ever(web, frame(b"", opcode=9) + frame(b"2"))
-
-
-class PingsForEverInsteadOfConnecting(Peer):
-    async def talk(self, web):
-        await web.send(SILENCE)
-        await for_ever(web, frame(b"2"))
 
 
 class PingsForEverWhenConnected(Peer):
@@ -317,11 +306,9 @@ def test_a_socket_that_never_comes_to_the_point_is_left_for_polling(tmp_path):
     """All of them at once: some are given a quarter of a minute."""
     kinds = [
         TakesTheHandshakeAndSaysNothing,
-        UpgradesAndSaysNothing,
         OpensAndSaysNothing,
         FallsSilentWhenConnected,
         PingsForEverBeforeTheHandshake,
-        PingsForEverInsteadOfConnecting,
         PingsForEverWhenConnected,
         PingsOfTheWebSocketForEverWhenConnected,
         ForeignEventsForEver,

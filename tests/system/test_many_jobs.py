@@ -11,7 +11,7 @@ import pytest
 from system.processes import end_of, until
 from system.telling import stories
 
-MANY = int(os.environ.get("EXPORTCTL_MANY", "60"))
+MANY = int(os.environ.get("EXPORTCTL_MANY", "25"))
 FEW = 48
 """Descriptors of a command that follows many jobs, however many: its own and some connections."""
 NOBODYS = "00000000-0000-4000-8000-000000000000"
