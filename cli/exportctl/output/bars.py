@@ -17,6 +17,7 @@ import tqdm as tqdm_package
 from exportctl.model.lines import ConnectionChanged, ExportCancelled, ExportFailedLine, Line, Log, Numbered
 from exportctl.model.words import counted
 from exportctl.output import ending, rows
+from exportctl.output.colour import RED, painted
 from exportctl.output.layout import Frame, fit
 from exportctl.output.pace import should_draw
 from exportctl.output.remarks import Remarks
@@ -79,7 +80,8 @@ class Bar(Tqdm):
 class BarsSink:
     """Two bars for each job that runs, from the first moment on."""
 
-    def __init__(self, stream: TextIO, monotonic: Callable[[], float]) -> None:
+    def __init__(self, stream: TextIO, monotonic: Callable[[], float], *, colour: bool = False) -> None:
+        self._colour = colour
         Tqdm.monitor_interval = 0  # no thread: the ticker draws
         Tqdm.set_lock(threading.RLock())  # tqdm's own would make a semaphore for processes that do not exist here
         self._terminal = Terminal(stream)
@@ -96,7 +98,7 @@ class BarsSink:
         self._messages: list[str] = []
         self._messages_lost = 0
         self._connection = "connected"
-        self._remarks = Remarks()
+        self._remarks = Remarks(colour=colour)
 
     def take(self, *numbered: Numbered) -> None:
         """Take lines into what the next drawing shows."""
@@ -163,7 +165,8 @@ class BarsSink:
                 if words is not None:
                     self.say(words if view is None else self._named(view, words))
             case ExportFailedLine() | ExportCancelled() if view is not None:
-                self.say(self._named(view, ending.bad_end(view, ascii_only=ascii_only)))
+                words = painted(ending.bad_end(view, ascii_only=ascii_only), RED, on=self._colour)
+                self.say(self._named(view, words))
             case _:
                 pass
 
@@ -226,7 +229,7 @@ class BarsSink:
         for _, half in _halves([view]):
             self._bar(view, half, 0).close()
         if view.result is not None:
-            for text in ending.summary(view.result, ascii_only=self._terminal.ascii_only):
+            for text in ending.summary(view.result, ascii_only=self._terminal.ascii_only, colour=self._colour):
                 self._terminal.write(f"{text}\n")
 
     def _print_messages(self) -> None:

@@ -48,6 +48,7 @@ def make_sinks(
     stderr: TextIO | None,
     monotonic: Callable[[], float],
     local_now: Callable[[], datetime],
+    colour: bool = False,
 ) -> Sinks:
     """Return the sinks. Raises Usage or CannotWrite for an events file that cannot be had; nothing is left open then.
 
@@ -59,21 +60,21 @@ def make_sinks(
         machines.append(open_events(events))
     if ndjson:
         machines.append(NdjsonSink(STANDARD_OUTPUT))
-    progress = None if stderr is None else _progress(shown, stderr, monotonic, local_now)
+    progress = None if stderr is None else _progress(shown, stderr, monotonic, local_now, colour=colour)
     return Sinks(all=(*machines, *([] if progress is None else [progress])), progress=progress)
 
 
 def _progress(
-    shown: Shown, stderr: TextIO, monotonic: Callable[[], float], local_now: Callable[[], datetime]
+    shown: Shown, stderr: TextIO, monotonic: Callable[[], float], local_now: Callable[[], datetime], *, colour: bool
 ) -> ProgressSink | None:
     match shown:
         case "bars":
             from exportctl.output.bars import BarsSink  # noqa: PLC0415 - tqdm costs 40 ms, and only bars need it
 
-            return BarsSink(stderr, monotonic)
+            return BarsSink(stderr, monotonic, colour=colour)
         case "plain":
             from exportctl.output.plain import PlainSink  # noqa: PLC0415 - as above, the little that it costs
 
-            return PlainSink(stderr, monotonic, local_now)
+            return PlainSink(stderr, monotonic, local_now, colour=colour)
         case "none":
             return None

@@ -14,6 +14,7 @@ from exportctl.model.lines import (
 )
 from exportctl.model.words import counted, marked, said, spoken
 from exportctl.output import amounts, rows
+from exportctl.output.colour import GREEN, painted
 from exportctl.output.safe import first_line, visible
 from exportctl.output.views import JobView
 
@@ -30,7 +31,7 @@ _STATES: dict[ConnectionState, str] = {
 }
 
 
-def summary(result: Result, *, ascii_only: bool = False) -> list[str]:
+def summary(result: Result, *, ascii_only: bool = False, colour: bool = False) -> list[str]:
     """Return what a good run left, a line each: the file, and the server's warnings; nothing for any other end."""
     if result.outcome is not Outcome.COMPLETED:
         return []
@@ -48,6 +49,7 @@ def summary(result: Result, *, ascii_only: bool = False) -> list[str]:
         what += f" ({', '.join(details)})"
     if result.seconds.total is not None:
         what += " " + said("in {time}", time=amounts.duration(result.seconds.total))
+    what = painted(what, GREEN, on=colour)
     if not result.warnings:
         return [what]
     warnings = counted("{count} warning", "{count} warnings", len(result.warnings))

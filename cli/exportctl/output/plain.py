@@ -25,6 +25,7 @@ from exportctl.model.lines import (
 )
 from exportctl.model.words import counted, marked, said
 from exportctl.output import ending
+from exportctl.output.colour import RED, painted
 from exportctl.output.pace import may_write, should_write
 from exportctl.output.remarks import Remarks
 from exportctl.output.safe import first_line, visible
@@ -46,7 +47,10 @@ _WAITING_COLUMNS = 120
 class PlainSink:
     """Writes a few lines, each with its time. `now` gives a local time, `monotonic` seconds."""
 
-    def __init__(self, stream: TextIO, monotonic: Callable[[], float], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, stream: TextIO, monotonic: Callable[[], float], now: Callable[[], datetime], *, colour: bool = False
+    ) -> None:
+        self._colour = colour
         self._terminal = Terminal(stream)
         self._ascii_only = self._terminal.ascii_only
         self._monotonic = monotonic
@@ -56,7 +60,7 @@ class PlainSink:
         self._written_at: float | None = None
         self._due: dict[str | None, Callable[[], str]] = {}
         self._connection = "connected"
-        self._remarks = Remarks()
+        self._remarks = Remarks(colour=colour)
         self._waiting_for: str | None = None
         self._stages_seen: dict[str | None, int] = {}
 
@@ -130,7 +134,7 @@ class PlainSink:
                 begun = said("started {name} (job {job})", name=name, job=view.short_id)
                 self._due[view.job_id] = lambda: f"{self._name(view)}{begun}"
             case ExportFailedLine() | ExportCancelled():
-                self._end(view, [ending.bad_end(view, ascii_only=self._ascii_only)])
+                self._end(view, [painted(ending.bad_end(view, ascii_only=self._ascii_only), RED, on=self._colour)])
             case Result():
                 self._take_result(line, view)
             case _:
@@ -143,9 +147,9 @@ class PlainSink:
 
     def _take_result(self, result: Result, view: JobView) -> None:
         if result.outcome is Outcome.COMPLETED:
-            self._end(view, ending.summary(result, ascii_only=self._ascii_only))
+            self._end(view, ending.summary(result, ascii_only=self._ascii_only, colour=self._colour))
         elif not isinstance(view.end, ExportFailedLine | ExportCancelled):
-            self._end(view, [ending.bad_end(view, ascii_only=self._ascii_only)])
+            self._end(view, [painted(ending.bad_end(view, ascii_only=self._ascii_only), RED, on=self._colour)])
 
     def _end(self, view: JobView, lines: list[str]) -> None:
         self._due.pop(view.job_id, None)

@@ -2,6 +2,7 @@
 
 from exportctl.model.lines import Log
 from exportctl.output import ending
+from exportctl.output.colour import YELLOW, painted
 
 _SAID_AT_MOST = 100
 
@@ -9,7 +10,8 @@ _SAID_AT_MOST = 100
 class Remarks:
     """What was said already. `lost` counts what was kept back."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, colour: bool = False) -> None:
+        self._colour = colour
         self._said: set[tuple[str, str]] = set()
         self.lost = 0
 
@@ -21,5 +23,5 @@ class Remarks:
             self.lost += 1
             return None
         self._said.add((line.code, line.message))
-        level = "warning: " if line.level == "warning" else ""
+        level = painted("warning:", YELLOW, on=self._colour) + " " if line.level == "warning" else ""
         return f"{level}{ending.remark(line.message, ascii_only=ascii_only)}"

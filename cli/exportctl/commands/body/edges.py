@@ -12,6 +12,7 @@ from exportctl.commands.options import Shared
 from exportctl.model.errors import ExportctlError, Usage
 from exportctl.model.words import LANGUAGES, language_of
 from exportctl.output.choose import Sinks, choose_progress, make_sinks
+from exportctl.output.colour import wants_colour
 from exportctl.output.failure import failure
 from exportctl.output.speaking import speak
 from exportctl.output.stream import Stream
@@ -25,6 +26,7 @@ def open_sinks(shared: Shared) -> Sinks:
     shown = choose_progress(shared.progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=shared.quiet)
     return make_sinks(
         shown=shown,
+        colour=wants_colour(os.environ.get, is_terminal=is_terminal),
         ndjson=shared.ndjson,
         events=shared.events,
         stderr=stderr,
@@ -53,7 +55,8 @@ def open_stream(sinks: Sinks) -> Stream:
 def show(error: ExportctlError) -> None:
     """Put the words to standard error, where there is one."""
     with contextlib.suppress(OSError):
-        os.write(2, failure(error).encode("utf-8", "replace"))
+        colour = wants_colour(os.environ.get, is_terminal=os.isatty(2))
+        os.write(2, failure(error, colour=colour).encode("utf-8", "replace"))
 
 
 def put(lines: list[str]) -> None:

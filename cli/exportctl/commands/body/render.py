@@ -14,6 +14,7 @@ from exportctl.commands.body.refusing import refuse
 from exportctl.model.errors import ExportctlError, Usage
 from exportctl.model.lines import Hello, Numbered
 from exportctl.output.choose import ProgressSink, choose_progress, make_sinks
+from exportctl.output.colour import wants_colour
 
 TICK_SECONDS = 0.1
 
@@ -127,6 +128,7 @@ def _sink(progress: Literal["auto", "bars", "plain"], clock: _Clock) -> Progress
     shown = choose_progress(progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=False)
     return make_sinks(
         shown=shown,
+        colour=wants_colour(os.environ.get, is_terminal=is_terminal),
         ndjson=False,
         events=None,
         stderr=stderr,
