@@ -43,6 +43,7 @@ _WORDS_BYTES: Final = 1 << 16
 class Asker:
     """The requests to one server. `protocol` is None until the first JSON answer fixes it.
 
+    `on_frame` hears of each frame of a socket, `<` what came and `>` what was sent.
     `on_retry` hears of each attempt that failed and is made again: why, its number, the seconds until the next. `renew`
     is asked once when a sign-in ran out, and says whether it is worth another attempt.
     """
@@ -50,6 +51,7 @@ class Asker:
     http: Client
     server: Server
     on_retry: Callable[[ExportctlError, int, float], None] | None = None
+    on_frame: Callable[[str, str | bytes], None] | None = None
     renew: Callable[[], Awaitable[bool]] | None = None
     protocol: int | None = field(default=None, init=False)
     said_at: datetime | None = field(default=None, init=False)

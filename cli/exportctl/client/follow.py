@@ -188,7 +188,9 @@ class Follower:
         while True:
             seen = self.api.renewals
             try:
-                async with open_socket(self.api.http, self.api.server, read_event=read_event) as socket:
+                async with open_socket(
+                    self.api.http, self.api.server, read_event=read_event, on_frame=self.api.on_frame
+                ) as socket:
                     self.reconnects += 1 if attempt else 0
                     up_at, was_renewed = self.monotonic(), False
                     await self._serve(socket)

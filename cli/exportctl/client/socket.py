@@ -6,7 +6,7 @@ socket, and so is a server that takes nothing of what is sent. What came before 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -54,6 +54,7 @@ class Socket:
 
     web_socket: WebSocket
     machine: Connection
+    on_frame: Callable[[str, str | bytes], None] | None = None
     _told: list[Told] = field(init=False, default_factory=list)
     _is_connected: bool = field(init=False, default=False)
     _end: SocketLost | NotAllowed | None = field(init=False, default=None)
@@ -96,6 +97,9 @@ class Socket:
             raise SocketLost(f"nothing came for {patience:.0f} s") from error
         except httpx_ws.HTTPXWSException as error:
             raise SocketLost(_words(error)) from error
+        if self.on_frame is not None:
+            for message in messages:
+                self.on_frame("<", message)
         try:
             self._hear(messages)
             await self.flush()
@@ -134,6 +138,8 @@ class Socket:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 for frame in frames:
+                    if self.on_frame is not None:
+                        self.on_frame(">", frame)
                     if isinstance(frame, str):
                         await self.web_socket.send_text(frame)
                     else:
@@ -148,10 +154,15 @@ class Socket:
 
 @asynccontextmanager
 async def open_socket(
-    http: httpx.AsyncClient, server: Server, *, read_event: ReadEvent = socketio.read_event
+    http: httpx.AsyncClient,
+    server: Server,
+    *,
+    read_event: ReadEvent = socketio.read_event,
+    on_frame: Callable[[str, str | bytes], None] | None = None,
 ) -> AsyncIterator[Socket]:
     """Open a socket and connect it. Raises `SocketLost`, `NotAllowed`; so may the body.
 
+    `on_frame` hears of each frame, `<` what came and `>` what was sent.
     `read_event` is what its connection reads by. A certificate that is not trusted, and a sign-in that cannot be
     renewed, are raised as what they are.
     """
@@ -168,7 +179,8 @@ async def open_socket(
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
                     web_socket = await stack.enter_async_context(connecting)
-                    socket = Socket(web_socket=web_socket, machine=Connection(auth=auth, read_event=read_event))
+                    machine = Connection(auth=auth, read_event=read_event)
+                    socket = Socket(web_socket=web_socket, machine=machine, on_frame=on_frame)
                     await socket.connect()
             except TimeoutError as error:
                 raise SocketLost(f"no socket within {OPEN_SECONDS:.0f} s") from error

@@ -35,7 +35,10 @@ class Shared:
     ] = "auto"
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on standard error but errors.")] = False
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="Connection and retry details on standard error.")
+        int,
+        typer.Option(
+            "-v", "--verbose", count=True, help="Connection and retry details on standard error; -vv: frames too."
+        ),
     ] = 0
     timeout: Annotated[
         float | None,

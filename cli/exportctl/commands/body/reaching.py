@@ -19,6 +19,7 @@ from exportctl.commands.body.target import Settings
 from exportctl.config import session_file, state_folder
 from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.model.lines import ConnectionChanged, Log
+from exportctl.output.masking import masked
 from exportctl.store.parked import is_parked, parked_name, parked_server
 
 
@@ -158,4 +159,7 @@ async def opened(session: Session, server: Server) -> AsyncIterator[Api]:
         api.on_retry, http.on_tls = retrying, led
         if session.shared.verbose:
             http.event_hooks["response"].append(answered)
+        if session.shared.verbose > 1:
+            secrets = (server.token or "",)
+            api.on_frame = lambda way, frame: session.say_now(f"{way} {masked(frame, secrets)}")
         yield api
