@@ -42,6 +42,10 @@ class Growth:
         growth.path, growth.written, growth.durable, growth._is_over = path, size, size, True
         return growth
 
+    def begin(self, path: Path, size: int) -> None:
+        """Note what is there already, before anybody asks: an earlier server wrote it."""
+        self.path, self.written = path, size
+
     def grown(self, path: Path, size: int, *, is_durable: bool = False) -> None:
         """Note that the file at `path` holds `size` bytes now. From any thread."""
         self._loop.call_soon_threadsafe(self._take, path, size, is_durable)

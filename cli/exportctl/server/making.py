@@ -80,8 +80,8 @@ class Making:
 
     def show(self, growth: Growth) -> None:
         """Have those who read along told of what is there, and of what comes."""
+        growth.begin(self._files.archive, self.size)
         self._growth = growth
-        self._grown(self.size)
 
     async def take(self, step: int, outcome: Outcome) -> None:
         """Put what a step made into the archive, and the step into the ledger."""
