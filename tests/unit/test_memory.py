@@ -23,6 +23,7 @@ def report(memory, tmp_path):
     partial = tmp_path / ".x.zip.6f0c2b7e.part"
     partial.write_bytes(b"PK")
     partial.with_name(f"{partial.name}.json").write_bytes(b"{}")
+    (tmp_path / ".x.zip.lock").write_text("j")
     report = Report(monotonic=time.monotonic, job_id="j")
     memory.begin(report, KnownJob(server="s", job_id="j", partial=partial, output=tmp_path / "x.zip"))
     return report
@@ -42,14 +43,14 @@ def test_a_partial_of_an_archive_that_there_will_not_be_goes(memory, report, tmp
 @pytest.mark.parametrize("end", ["completed", "gone"])
 def test_one_that_can_still_help_stays(memory, report, tmp_path, end):
     memory.ended(report, end)
-    assert len(left(tmp_path)) == 2
+    assert len(left(tmp_path)) == 3
 
 
 def test_one_that_a_command_is_writing_to_is_left_to_it(memory, report, tmp_path):
-    with (tmp_path / left(tmp_path)[0]).open("r+b") as held:
+    with (tmp_path / ".x.zip.6f0c2b7e.part").open("r+b") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         memory.ended(report, "cancelled")
-    assert len(left(tmp_path)) == 2
+    assert left(tmp_path) == [".x.zip.6f0c2b7e.part", ".x.zip.6f0c2b7e.part.json"]
 
 
 def test_without_a_store_nothing_is_kept_and_nothing_fails(tmp_path):

@@ -72,7 +72,7 @@ class Claim:
                 os.ftruncate(descriptor, os.pwrite(descriptor, job_id.encode()[:_LONGEST], 0))
 
     def _claim(self, place: Path) -> None:
-        path = place.with_name(f".{place.name}.lock")
+        path = lock_of(place)
         while True:
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
@@ -95,6 +95,11 @@ class Claim:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             os.close(descriptor)
+
+
+def lock_of(place: Path) -> Path:
+    """Return the lock file of a place."""
+    return place.with_name(f".{place.name}.lock")
 
 
 def _lock(descriptor: int) -> bool:

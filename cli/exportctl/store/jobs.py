@@ -182,18 +182,19 @@ class Jobs:
             )
         )
 
-    def note_end(self, job: KnownJob, status: Status) -> Path | None:
-        """Note how the job ended; the first end stays. Return where its partial file would lie."""
+    def note_end(self, job: KnownJob, status: Status) -> tuple[Path | None, Path | None]:
+        """Note how the job ended; the first end stays. Return where its output and its partial file would lie."""
         key = (job.server, job.job_id)
 
-        def write(connection: "sqlite3.Connection") -> Path | None:
+        def write(connection: "sqlite3.Connection") -> tuple[Path | None, Path | None]:
             connection.execute(
                 "UPDATE job SET status = ?, ended_at = ?"
                 " WHERE server = ? AND job_id = ? AND (status IS NULL OR status = 'gone')",
                 (status, self.now(), *key),
             )
-            row = connection.execute("SELECT partial FROM job WHERE server = ? AND job_id = ?", key).fetchone()
-            return None if row is None else _path(row[0])
+            question = "SELECT output, partial FROM job WHERE server = ? AND job_id = ?"
+            output, partial = connection.execute(question, key).fetchone() or (None, None)
+            return _path(output), _path(partial)
 
         return self.database.use(write)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
+from exportctl.client.claim import lock_of
 from exportctl.client.partial import discard
 from exportctl.commands.body.report import Report
 from exportctl.commands.options import Shared
@@ -75,9 +76,11 @@ class Memory:
 
     def note_end(self, known: KnownJob, status: Status) -> None:
         """Note how a job ended; what an earlier command has of an archive that there will not be goes."""
-        partial = self.ask(lambda jobs: jobs.note_end(known, status), None)
-        if partial is not None and status in {"failed", "cancelled"}:
-            discard(partial)
+        output, partial = self.ask(lambda jobs: jobs.note_end(known, status), (None, None))
+        if status in {"failed", "cancelled"}:
+            for left in (partial, None if output is None else lock_of(output)):
+                if left is not None:
+                    discard(left)
 
     def finish(self, report: Report, outcome: Outcome, exit_status: int) -> None:
         """Note how the command ended with the job."""
