@@ -6,6 +6,7 @@ event: how far a job was seen is read from its watch, twice a second at most, an
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, TypeVar
 
 from exportctl.client.claim import lock_of
@@ -76,7 +77,8 @@ class Memory:
 
     def note_end(self, known: KnownJob, status: Status) -> None:
         """Note how a job ended; what an earlier command has of an archive that there will not be goes."""
-        output, partial = self.ask(lambda jobs: jobs.note_end(known, status), (None, None))
+        nowhere: tuple[Path | None, Path | None] = (None, None)
+        output, partial = self.ask(lambda jobs: jobs.note_end(known, status), nowhere)
         if status in {"failed", "cancelled"}:
             for left in (partial, None if output is None else lock_of(output)):
                 if left is not None:
