@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from exportctl.model.lines import Log
-from exportctl.output.stream import Stream
+from exportctl.output.stream import AT_ONCE, Stream
 
 
 class Sink:
@@ -50,6 +50,14 @@ def test_lines_told_together_are_handed_on_together_in_order(stream, sink):
         assert len(sink.taken) == 1
     stream.tell(remark("four"))
     assert sink.taken == [[(1, 0.5, "one")], [(2, 1.0, "two"), (3, 1.0, "three")], [(4, 1.5, "four")]]
+
+
+def test_very_many_lines_told_together_are_handed_on_in_parts(stream, sink):
+    with stream.together():
+        for number in range(2 * AT_ONCE + 1):
+            stream.tell(remark(str(number)))
+        assert [len(lines) for lines in sink.taken] == [AT_ONCE, AT_ONCE]
+    assert [seq for lines in sink.taken for seq, _, _ in lines] == list(range(1, 2 * AT_ONCE + 2))
 
 
 def test_what_was_told_before_a_failure_is_handed_on(stream, sink):

@@ -17,7 +17,7 @@ from wsproto.frame_protocol import CloseReason
 
 from exportctl.client.frames import Frames, Message
 
-_CHUNK: Final = 2**16
+_CHUNK: Final = 2**15
 """Some hundred events: fewer cost more reads, more no longer fit the processor's cache (`tests/bench/follow.py`)."""
 _CLOSE_SECONDS: Final = 2.0
 

@@ -164,7 +164,7 @@ class Session:
     async def _tick(self) -> None:
         kept_at = self.stream.monotonic()
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(KEEP_SECONDS if self.progress is None else TICK_SECONDS)  # nothing to draw: seldom
             self.stream.tick()
             if self.stream.monotonic() - kept_at >= KEEP_SECONDS:
                 kept_at = self.stream.monotonic()
