@@ -6,8 +6,7 @@ event: how far a job was seen is read from its watch, twice a second at most, an
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from exportctl.client.claim import lock_of
 from exportctl.client.partial import discard
@@ -18,6 +17,9 @@ from exportctl.model.lines import Outcome
 from exportctl.protocol.events import Cancelled, Completed, End, Failed
 from exportctl.store.database import Database, Unusable
 from exportctl.store.jobs import Jobs, KnownJob, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
