@@ -31,6 +31,10 @@ PACKETS: Final = 10_000
 BODY_SECONDS: Final = 20.0
 """How long a body may take to come."""
 
+UPGRADE_SECONDS: Final = 0.1
+"""How long a request is held while its session is about to leave its polls: as the official implementation does."""
+_BEHIND: Final = 0.01
+
 _TEXT = re.compile(r"[1356]|2probe\Z", re.ASCII)
 """The server pings; a client's is the probe of a socket."""
 _BASE64 = re.compile(r"b[A-Za-z0-9+/]*={0,2}\Z", re.ASCII)
@@ -100,6 +104,7 @@ class Doorway:
         self._app = app
         self._path = path
         self._polled: set[str] = set()
+        self._upgrades: dict[str, asyncio.Event] = {}
         # Closed by their client, whose last poll may come behind that: it is answered as if it had come before.
         self._left: deque[str] = deque(maxlen=1000)
         Payload.max_decode_packets = PACKETS
@@ -117,7 +122,7 @@ class Doorway:
             problem = _SESSION_UNKNOWN
         if problem is None and socket is not None and not await _is_alive(socket):
             problem = _SESSION_UNKNOWN
-        if problem is None and socket is not None and (socket.upgraded or self._is_second_socket(scope, socket)):
+        if problem is None and socket is not None and await self._is_anothers(scope, socket):
             problem = _BAD_REQUEST
         if problem == _SESSION_UNKNOWN and sid in self._left and scope["type"] == "http":
             self._left.remove(sid)
@@ -133,13 +138,21 @@ class Doorway:
         else:
             await self._app(scope, receive, send)
 
-    @staticmethod
-    def _is_second_socket(scope: Scope, socket: Any) -> bool:
-        return scope["type"] == "websocket" and bool(socket.upgrading)
+    async def _is_anothers(self, scope: Scope, socket: Any) -> bool:
+        """Say whether a session has a socket, or for a second socket: is about to. A request waits for that shortly."""
+        upgrade = self._upgrades.get(socket.sid)
+        if upgrade is None:
+            return bool(socket.upgraded)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(upgrade.wait(), UPGRADE_SECONDS)
+            await asyncio.sleep(_BEHIND)  # no refusal overtakes what is said over the socket
+        return upgrade.is_set() or scope["type"] == "websocket"
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         """Let packets through until one is malformed: then the client is gone, as far as anybody knows."""
-        reading = self._reading() if socket is None else self._reading_of(socket)
+        reading, upgraded = self._reading() if socket is None else self._reading_of(socket), asyncio.Event()
+        if socket is not None:
+            self._upgrades[socket.sid] = upgraded
 
         async def checked() -> Message:
             message = await receive()
@@ -147,6 +160,8 @@ class Doorway:
                 text = message.get("text")
                 if not reading.is_packet(message.get("bytes") or b"" if text is None else text):
                     return {"type": "websocket.disconnect", "code": 1002}
+                if text == "5":
+                    upgraded.set()
             return message
 
         async def without_noop(message: Message) -> None:
@@ -157,9 +172,11 @@ class Doorway:
         try:
             await self._app(scope, checked, without_noop)
         finally:
-            if socket is not None and not socket.upgraded:
-                # The upgrade failed: the session is polled on.
-                socket.upgrading = False
+            if socket is not None:
+                self._upgrades.pop(socket.sid, None)
+                if not socket.upgraded:
+                    # The upgrade failed: the session is polled on.
+                    socket.upgrading = False
 
     async def _poll(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         """Have one poll at a time; a second one, or giving it up, ends the session."""
