@@ -49,6 +49,9 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
         report.processing_ended()
         project = project_of(seen)
         target = None if destination.is_stdout else exporting.destination_path(destination, project, seen.id)
+        folder = destination.folder(project=project.title, job_id=seen.id, today=exporting.today())
+        if folder is not None:
+            destination.check_free(folder, is_folder=True)  # else `resume` would be told to go on with it
         session.memory.begin(
             report,
             KnownJob(
@@ -57,8 +60,9 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
                 project_id=project.id,
                 project_title=seen.project_name,
                 profile=settings.profile,
-                is_wanted=target is not None and not destination.is_folder,
+                is_wanted=target is not None,
                 output=target,
+                extract=folder,
                 partial=None if target is None else Partial(target, seen.id).path,
                 overwrites=destination.overwrite,
             ),
