@@ -53,8 +53,9 @@ def test_a_run_that_is_killed_at_any_instant_is_resumed_to_what_is_true(tmp_path
         if job is not None:
             assert ended.status in verdicts(site, job, fetches=True), (note, ended.lines)
             check_files(ended, command, site, job)
-        elif ended.status == 0:
-            assert saved or not site.all_jobs or "forgotten" in site.first().became or after <= 2, (note, ended.lines)
+        elif ended.status == 0 and site.all_jobs:
+            # Nothing was left to do: the archive is there, or the run had told another end, or not asked yet.
+            assert saved or after <= 2 or site.first().became != ["completed"], (note, ended.lines)
     shutil.rmtree(folder)
 
 
