@@ -80,6 +80,7 @@ class Pipeline:
         self._folder = folder
         self._options = options
         self._growths = growths
+        self._steps_done = 0
         self._clock = settings.clocks.monotonic
         self._began = self._clock()
         self._making = Making(files, made=journal.record.created, work=lambda: self._clock() - self._began)
@@ -203,6 +204,7 @@ class Pipeline:
                 for step in steps(plan, self._options, str(self._files.parts)):
                     number += 1
                     if self._is_done(number, step):
+                        self._steps_done += 1
                         for stage in step.stages:
                             reporter.advance(stage, step.images, "")
                         continue
@@ -216,6 +218,9 @@ class Pipeline:
                     task.add_done_callback(groups[step.group].discard)
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
+        if self._steps_done != number:
+            # A task group passes over tasks that were cancelled, as those of a pool that closes are.
+            raise RuntimeError("Steps were left out")
         return number
 
     def _is_done(self, number: int, step: Step) -> bool:
@@ -235,6 +240,7 @@ class Pipeline:
         except Exception as error:
             raise failure_of(error, stage) from error
         await self._take(number, outcome, stage)
+        self._steps_done += 1
         for name in step.stages:
             reporter.advance(name, step.images, outcome.item)
 
