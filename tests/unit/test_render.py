@@ -67,6 +67,11 @@ def test_what_cannot_be_drawn_is_status_2(words):
     assert b"exportctl: error: " in ended.stderr
 
 
+def test_where_no_progress_is_wanted_nothing_is_drawn():
+    ended = render(stdin=WHOLE, EXPORTCTL_PROGRESS="none")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_two_hundred_jobs_are_drawn():
     told = [
         lines.ExportProgress(job_id=f"job-{number:04}", phase="processing", progress=1.0, stage="images")

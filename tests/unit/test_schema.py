@@ -105,6 +105,7 @@ def test_an_unknown_name_is_answered_with_the_one_that_was_meant():
         ["run", "--events", "e", "--ndjson"],
         ["run", "x", "y", "--events", "e"],
         ["status", "j", "--timeout", "soon", "--events", "e"],
+        ["run", "sample", "--lang", "klingon", "--events", "e"],
     ],
     ids=" ".join,
 )

@@ -17,7 +17,7 @@ def command(
         ),
     ] = None,
     progress: Annotated[
-        Literal["auto", "bars", "plain"],
+        Literal["auto", "bars", "plain", "none"],
         typer.Option("--progress", envvar="EXPORTCTL_PROGRESS", help="How it is shown on standard error."),
     ] = "auto",
     lang: Annotated[

@@ -6,14 +6,13 @@ import signal
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Literal
 
 from exportctl.commands.body.edges import choose_language, pass_on, show
 from exportctl.commands.body.recording import Recording
 from exportctl.commands.body.refusing import refuse
 from exportctl.model.errors import ExportctlError, Usage
 from exportctl.model.lines import Hello, Numbered
-from exportctl.output.choose import ProgressSink, choose_progress, make_sinks
+from exportctl.output.choose import ProgressMode, ProgressSink, choose_progress, make_sinks
 from exportctl.output.colour import wants_colour
 
 TICK_SECONDS = 0.1
@@ -65,7 +64,7 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def render(file: str, *, speed: str | None, progress: Literal["auto", "bars", "plain"], lang: str | None) -> int:
+def render(file: str, *, speed: str | None, progress: ProgressMode, lang: str | None) -> int:
     """Draw the recording to its end; return the exit status."""
     try:
         choose_language(lang)
@@ -122,7 +121,7 @@ def _show(numbered: Numbered | None, sink: ProgressSink | None, clock: _Clock) -
     sink.tick()
 
 
-def _sink(progress: Literal["auto", "bars", "plain"], clock: _Clock) -> ProgressSink | None:
+def _sink(progress: ProgressMode, clock: _Clock) -> ProgressSink | None:
     stderr = sys.stderr
     is_terminal = stderr is not None and stderr.isatty()
     shown = choose_progress(progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=False)

@@ -277,7 +277,7 @@ def conduct(
     try:
         sinks = open_sinks(shared if has_progress else replace(shared, progress="none"))
     except ExportctlError as error:
-        return refuse(command, error, ndjson=shared.ndjson)
+        return refuse(command, error, ndjson=shared.ndjson, events=shared.events)
     stream = open_stream(sinks)
     session = Session(
         command=command,
