@@ -26,7 +26,8 @@ from exportctl.protocol.happenings import AckReceived
 SOON_SECONDS: Final = 2.0
 """Silence about a job whose subscription is not acknowledged, after which it is polled beside it."""
 MUTE_SECONDS: Final = 15.0
-"""Silence about a running job after which its log is asked: three heartbeats were due (`WIRE.md`, Events)."""
+BEATS: Final = 3
+"""Silence about a running job after which its log is asked: so many heartbeats were due (`WIRE.md`, Events)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -193,14 +194,19 @@ class LogDialogue:
 
     async def _mind(self, socket: Socket) -> None:
         """Ask the logs of jobs about which this socket is mute, though it is up: neither events nor heartbeats come."""
+        heard: dict[str, int] = {}
+        silences: dict[str, int] = {}
         while True:
-            before = {job_id: watch.heard for job_id, watch in self.desk.watches.items()}
-            await asyncio.sleep(MUTE_SECONDS)
+            await asyncio.sleep(MUTE_SECONDS / BEATS)
             if self.desk.socket is not socket:
                 return
             for job_id, watch in self.desk.watches.items():
+                is_silent = heard.get(job_id) == watch.heard and not watch.ended.done()
+                heard[job_id] = watch.heard
+                silences[job_id] = silences.get(job_id, 0) + 1 if is_silent else 0
                 is_asked = watch.is_subscribing or watch.poller is not None or watch.filler is not None
-                if before.get(job_id) == watch.heard and not is_asked and not watch.ended.done():
+                if silences[job_id] >= BEATS and not is_asked:
+                    silences[job_id] = 0
                     watch.filler = self.desk.run(self._look(watch))
 
     async def _look(self, watch: Watch) -> None:
