@@ -12,12 +12,13 @@ from typing import Any, Final, Literal, get_args, get_origin
 import typer
 
 import exportctl
-from exportctl.commands import catalogs, manual, schema_made
+from exportctl.commands import catalogs, manual, reference, schema_made
 from exportctl.commands.app import COMMANDS, app
 from exportctl.commands.body.schema import FILE as SCHEMA
 from exportctl.startup.answers import SCRIPTS
 
 STARTUP: Final = Path(exportctl.__file__).parent / "startup"
+REFERENCE: Final = Path(exportctl.__file__).parents[2] / "docs" / "ndjson.md"
 MANUAL: Final = Path(exportctl.__file__).parents[2] / "man" / "exportctl.1"
 COMPLETIONS: Final = Path(exportctl.__file__).parents[2] / "completions"
 _KINDS: Final = {
@@ -50,6 +51,7 @@ def prepared() -> dict[Path, str]:
                     _row(name, param) for param in command.get_params(context)
                 )
     files[SCHEMA] = schema_made.text()
+    files[REFERENCE] = reference.page()
     files[MANUAL] = manual.page({path.stem: text for path, text in files.items() if path.parent.name == "help"})
     for script in SCRIPTS.values():
         files[COMPLETIONS / script] = (STARTUP / "shells" / script).read_text("utf-8")
