@@ -14,7 +14,7 @@ import httpx
 
 from exportctl.client import answers, failures
 from exportctl.client.api import Api
-from exportctl.client.archive import Archive, check_space, why_gone
+from exportctl.client.archive import REPLACED, Archive, check_is_own, check_space, why_gone
 from exportctl.client.asking import may_pass
 from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.live import Along
@@ -101,7 +101,8 @@ class Fetching:
     async def _raise_lasting(self, error: ExportctlError) -> None:
         """Raise what no waiting cures; where the archive is gone for good, that, and the partial goes too."""
         if isinstance(error, NotFound):
-            why = error if error.answered == _GONE else await why_gone(self.api, self.archive)
+            is_known = error.answered == _GONE or error.code == REPLACED
+            why = error if is_known else await why_gone(self.api, self.archive)
             self._is_gone = why is not None
             raise why or error
         if not may_pass(error):
@@ -195,6 +196,7 @@ class Fetching:
             headers = {"Range": f"bytes={self._tally.size}-", "If-Range": origin.etag}
         async with self.api.open_download(self.archive.project_id, self.archive.job_id, headers) as response:
             answers.check_kind(response, self.api.url)
+            check_is_own(self.archive, response.headers)
             left = None
             match response.status_code:
                 case 206 if headers and origin is not None:

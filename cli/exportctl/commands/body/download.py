@@ -1,9 +1,7 @@
 """Fetch and verify the archive of a finished job."""
 
-import contextlib
-
 from exportctl.client.api import Api, JobStatus, Project
-from exportctl.client.archive import Archive, is_of_a_later_job
+from exportctl.client.archive import Archive
 from exportctl.client.destination import parse_output
 from exportctl.client.partial import Partial
 from exportctl.commands.body import exporting
@@ -14,7 +12,6 @@ from exportctl.commands.body.session import Session, conduct
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Saving, Shared
 from exportctl.model.errors import Busy, CancelledElsewhere, ExportctlError, ExportFailed
-from exportctl.model.lines import Log
 from exportctl.store.jobs import KnownJob
 
 
@@ -68,12 +65,10 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
             ),
         )
         session.memory.ended(report, "completed")
-        await warn_of_a_later_job(session, api, seen)
-        archive = Archive(project_id=project.id, job_id=seen.id, size=seen.file_size, sha256=seen.sha256)
         return await exporting.fetch(
             session,
             api,
-            archive,
+            archive_of(api, seen),
             project=project,
             destination=destination,
             saving=saving,
@@ -82,16 +77,15 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
         )
 
 
-async def warn_of_a_later_job(session: Session, api: Api, seen: JobStatus) -> None:
-    """Say where the archive that is there for a job is a later one's: protocol 1 keeps the newest of a project (9)."""
-    if api.protocol != 1 or seen.project_id is None:
-        return
-    with contextlib.suppress(ExportctlError):  # what is wrong is told by the download
-        if is_of_a_later_job(await api.head_download(seen.project_id, seen.id), seen.completed_at):
-            words = f"the server has a later export of the project in the place of job {seen.id}: that one is fetched"
-            log = Log(job_id=seen.id, project_id=seen.project_id, level="warning", code="later-archive", message=words)
-            session.tell(log)
-            session.say_now(words[:1].upper() + words[1:])
+def archive_of(api: Api, seen: JobStatus) -> Archive:
+    """Return the archive that a finished job's status tells of."""
+    return Archive(
+        project_id=seen.project_id or "",
+        job_id=seen.id,
+        size=seen.file_size,
+        sha256=seen.sha256,
+        completed_at=seen.completed_at if api.protocol == 1 else None,
+    )
 
 
 def project_of(seen: JobStatus) -> Project:

@@ -22,7 +22,7 @@ from exportctl.client.http import parse_url
 from exportctl.client.starting import find_started
 from exportctl.commands.body import exporting
 from exportctl.commands.body.ahead import Ahead, may_fetch_ahead
-from exportctl.commands.body.download import not_ready, project_of
+from exportctl.commands.body.download import archive_of, not_ready, project_of
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import settings_of_known
 from exportctl.commands.body.memory import Memory, open_memory
@@ -188,7 +188,7 @@ class Resuming:
             if exporting.conclude(self.session, report, job) is not None:
                 return None
             found = replace(await api.status(report.project_id, known.job_id), project_id=report.project_id)
-            return found if await ahead.finish(_archive_of(found)) is None else None
+            return found if await ahead.finish(archive_of(api, found)) is None else None
 
     async def _find(self, report: Report, start: LostStart, api: Api) -> None:
         """Find the job of a start whose answer was lost, by asking again with its key; it is not started twice."""
@@ -239,7 +239,7 @@ class Resuming:
         return await exporting.fetch(
             self.session,
             api,
-            _archive_of(seen),
+            archive_of(api, seen),
             facts,
             project=project,
             destination=place,
@@ -248,7 +248,3 @@ class Resuming:
             target=target,
             accepts_present=True,
         )
-
-
-def _archive_of(seen: JobStatus) -> Archive:
-    return Archive(project_id=seen.project_id or "", job_id=seen.id, size=seen.file_size, sha256=seen.sha256)
