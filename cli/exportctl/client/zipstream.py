@@ -25,6 +25,8 @@ _LONGEST: Final = _SIGNATURE + _DESCRIPTORS[1].size
 """Bytes of a description; behind the last one there always are more, those of the directory."""
 _STORED, _DEFLATED = 0, 8  # 4.4.5
 _NOT_FOLLOWED: Final = 1 | 1 << 5 | 1 << 6 | 1 << 13  # 4.4.4: encrypted, patches
+_NEWEST: Final = 63
+"""Version that may be needed to extract, 6.3; its upper byte is unused (4.4.3)."""
 _MARK16, _MARK32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64_EXTRA: Final = 1  # 4.5.3
 _MOST_AT_ONCE: Final = 1 << 20
@@ -275,9 +277,11 @@ class ZipStream:
         self._expect(_CENTRAL.size + name + extra + comment, self._central_whole)
 
     def _central_whole(self, head: bytes) -> None:
-        _, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, _, at = (
+        _, _, needed, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, _, at = (
             _CENTRAL.unpack_from(head)
         )
+        if needed & 0xFF > _NEWEST:
+            raise _Strange
         name = head[_CENTRAL.size : _CENTRAL.size + name_size]
         extra = head[_CENTRAL.size + name_size :][:extra_size]
         size, packed, at = _wide(extra, [size, packed, at])
