@@ -19,7 +19,7 @@ from exportctl.startup.answers import SCRIPTS
 
 STARTUP: Final = Path(exportctl.__file__).parent / "startup"
 REFERENCE: Final = Path(exportctl.__file__).parents[2] / "docs" / "ndjson.md"
-MANUAL: Final = Path(exportctl.__file__).parents[2] / "man" / "exportctl.1"
+MANUAL: Final = Path(exportctl.__file__).parents[2] / "docs" / "man" / "exportctl.1"
 COMPLETIONS: Final = Path(exportctl.__file__).parents[2] / "completions"
 _KINDS: Final = {
     "FILE": "file",
