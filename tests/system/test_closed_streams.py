@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,19 @@ def test_a_file_is_fetched_whatever_streams_are_closed(exportctl, job):
     assert ended.status == 0
     assert ended.stdout.decode().strip() == str(exportctl.folder / "n.zip")
     assert (exportctl.folder / "n.zip").stat().st_size > 100_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("command", [("download", "-o", "n.zip"), ("status",)])
+def test_words_that_a_full_disk_does_not_take_are_an_error_of_their_own(exportctl, job, command):
+    with Path("/dev/full").open("wb") as full:
+
+        def fill():
+            os.dup2(full.fileno(), 1)
+
+        ended = exportctl.run(command[0], job, *command[1:], preexec_fn=fill)
+    assert ended.status == 11, ended.stderr
+    assert "cannot write to standard output: No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    if command[0] == "download":
+        assert (exportctl.folder / "n.zip").stat().st_size > 100_000

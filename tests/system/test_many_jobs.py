@@ -73,3 +73,14 @@ def test_many_jobs_are_followed_in_one_command_on_few_connections(exportctl, ser
     states = Counter(line["state"] for line in ended.lines if line["event"] == "connection:changed")
     assert states["connected"] == (transport == "auto")
     assert 0 < max(open_ones) <= FEW
+
+
+@pytest.mark.parametrize("command", ["follow", "cancel"])
+def test_a_job_that_is_named_twice_is_told_once(exportctl, serve, tiny, command):
+    served = serve(tiny, "--workers", 1)
+    project, [job] = start_many(served, 1)
+    twice = (f"{project}/{job}", job[:12])
+    ended = exportctl.run(command, *twice, *served.options, "--no-state", "--ndjson", "--progress", "none")
+    assert ended.status == 0, ended.stderr
+    results = [(line["jobId"], line["exitCode"]) for line in ended.lines if line["event"] == "result"]
+    assert results == [(job, 0)]

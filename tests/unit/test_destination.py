@@ -235,3 +235,13 @@ class TestCheck:
 
     def test_the_job_is_shortened_as_everywhere(self):
         assert JOB_LETTERS == 8
+
+
+def test_a_folder_that_was_taken_away_meanwhile_is_no_place_for_a_relative_path(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(CannotWrite, match="called in is gone"):
+        parse_output("n.zip", overwrite=False).check(project="nuclei", today=TODAY)
+    parse_output(str(tmp_path / "n.zip"), overwrite=False).check(project="nuclei", today=TODAY)

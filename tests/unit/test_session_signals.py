@@ -28,17 +28,31 @@ class Kept:
         pass
 
 
-@pytest.mark.parametrize("waits", [False, True])
-def test_a_signal_from_before_the_loop_ends_the_command_without_a_traceback(waits):
-    kept = Kept()
-    session = Session(
+def opened(kept, *reports, timeout=None):
+    return Session(
         command="resume",
-        shared=Shared(),
+        shared=Shared(timeout=timeout),
         stream=Stream(sinks=[kept], correlation_id="c", monotonic=time.monotonic, now=lambda: datetime.now(UTC)),
         correlation_id="c",
         progress=None,
-        reports=[Report(monotonic=time.monotonic)],
+        reports=list(reports) or [Report(monotonic=time.monotonic)],
     )
+
+
+def conducted(session, body):
+    before = {number: signal.getsignal(number) for number in signal.Signals if number not in {9, 19}}
+    try:
+        return asyncio.run(session.run(body()))
+    finally:
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_signal_from_before_the_loop_ends_the_command_without_a_traceback(waits):
+    kept = Kept()
+    session = opened(kept)
     session.caught = signal.SIGHUP
 
     async def body():
@@ -46,12 +60,31 @@ def test_a_signal_from_before_the_loop_ends_the_command_without_a_traceback(wait
             await asyncio.Event().wait()
         return session.conclude(session.report, Outcome.OK, 0)
 
-    before = {number: signal.getsignal(number) for number in signal.Signals if number not in {9, 19}}
-    try:
-        status = asyncio.run(session.run(body()))
-    finally:
-        for number, handler in before.items():
-            if handler is not None and signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
+    status = conducted(session, body)
     assert status == 128 + signal.SIGHUP
     assert [line.event for line in kept.lines] == ["result"]
+
+
+def test_who_leaves_before_the_project_is_known_is_told_the_way_back_by_what_was_named(capfd):
+    session = opened(Kept(), Report(monotonic=time.monotonic, job_id="6f0c2b7e"))
+    session.caught = signal.SIGINT
+
+    async def body():
+        await asyncio.Event().wait()
+
+    conducted(session, body)
+    assert capfd.readouterr().err == "Left. The job goes on: exportctl follow 6f0c2b7e\n"
+
+
+def test_a_timeout_names_to_each_open_job_the_command_that_goes_on_with_it():
+    kept = Kept()
+    done, *others = (Report(monotonic=time.monotonic, job_id=name, project_id="p") for name in "abc")
+    session = opened(kept, done, *others, timeout=0.01)
+
+    async def body():
+        session.conclude(done, Outcome.COMPLETED, 0)
+        await asyncio.Event().wait()
+
+    assert conducted(session, body) == 6
+    hints = {line.job_id: line.error and line.error.hint for line in kept.lines}
+    assert hints == {"a": None, "b": "exportctl follow p/b", "c": "exportctl follow p/c"}

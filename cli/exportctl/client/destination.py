@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -92,7 +93,7 @@ class Destination:
         if self.is_literal:
             return Path(template)
         values = {"project": safe_name(project), "job": job_id[:JOB_LETTERS], "date": today.isoformat()}
-        return Path.cwd() / _PLACEHOLDER.sub(lambda found: values[found[1]], template)
+        return absolute(Path(_PLACEHOLDER.sub(lambda found: values[found[1]], template)))
 
 
 def place_at(path: Path, *, folder: Path | None, overwrite: bool) -> Destination:
@@ -137,6 +138,18 @@ def _check_placeholders(text: str, option: str) -> None:
         )
 
 
+def absolute(path: Path) -> Path:
+    """Return `path` from the root on. Raises `CannotWrite` where it is relative to a folder that was taken away."""
+    try:
+        return path if path.is_absolute() else Path.cwd() / path
+    except FileNotFoundError as error:
+        raise CannotWrite(
+            "the folder that this command was called in is gone",
+            hint="-o with an absolute path, or cd to another",
+            code="NO_FOLDER",
+        ) from error
+
+
 def check_folder(folder: Path) -> None:
     """Raise `CannotWrite` where no file can be made in `folder`."""
     try:
@@ -165,16 +178,24 @@ def check_folder_free(folder: Path, *, overwrite: bool) -> None:
         is_empty = not any(folder.iterdir())
     except OSError as error:
         raise CannotWrite(f"no permission to look into {folder}", code="NO_PERMISSION") from error
-    if is_empty and not os.path.ismount(folder) and not Path.cwd().is_relative_to(folder.resolve()):
+    place = folder.resolve()
+    is_held = os.path.ismount(place) or _lies_in(Path.cwd, place)
+    if is_empty and not is_held:
         return
     if not overwrite and not is_empty:
         raise CannotWrite(
             f"{folder} exists and is not empty", hint="--overwrite replaces it, --extract names another", code="EXISTS"
         )
-    place = folder.resolve()
-    if os.path.ismount(place) or any(other.is_relative_to(place) for other in (Path.cwd(), Path.home())):
+    if is_held or _lies_in(Path.home, place):
         # To replace it would take away far more than an earlier export.
         raise CannotWrite(f"{folder} is not to be replaced", hint="--extract names a folder in it", code="NOT_OURS")
+
+
+def _lies_in(where: Callable[[], Path], place: Path) -> bool:
+    try:
+        return where().is_relative_to(place)
+    except (OSError, RuntimeError):  # taken away meanwhile; no HOME, and a user without a name
+        return False
 
 
 def safe_name(name: str) -> str:

@@ -154,6 +154,10 @@ class Follower:
             watch.fail(self._refused)
         return watch
 
+    def is_watching(self, job_id: str) -> bool:
+        """Whether the job is followed already: it is followed once."""
+        return job_id in self._desk.watches
+
     def strangers(self) -> list[str]:
         """Return the jobs of this user that were heard of and are not followed, the oldest first."""
         return self._talk().strangers()

@@ -39,7 +39,9 @@ def cancel(jobs: list[str], *, shared: Shared, connection: Connection) -> int:
 
     async def body(session: Session, _found: Settings) -> int:
         session.way_back = way_back(shared, connection)
-        session.reports = [Report(monotonic=time.monotonic, job_id=named.word) for named in names]
+        session.reports = [
+            Report(monotonic=time.monotonic, job_id=named.word, project_id=named.project_id) for named in names
+        ]
         for named in names:
             session.say_now(f"Cancelling {named.text}…")
         async with asyncio.TaskGroup() as servers:
@@ -73,12 +75,17 @@ class Cancelling:
         self._session = session
         self._api = api
         self._connection = connection
+        self._named: set[str] = set()
 
     async def cancel(self, named: Named, report: Report) -> int:
         """Cancel one job and tell its end; return its status."""
         session = self._session
         try:
             seen = await find_job(self._api, named)
+            if seen.id in self._named:
+                report.told = 0  # named twice, by its id and the beginning of it: its other report tells of it
+                return 0
+            self._named.add(seen.id)
             report.job_id, report.project_id = seen.id, seen.project_id
             learn(session.memory, named, seen)
             if seen.status in _OUTCOMES:

@@ -120,7 +120,11 @@ def _state(session: Session) -> _Found:
 
 def _disk(session: Session) -> _Found:
     folder = None if session.shared.no_state else state_folder()
-    places = [Path.cwd(), *([folder] if folder is not None and folder.exists() else [])]
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return "warning", "the folder that this command was called in is gone", "cd to another"
+    places = [here, *([folder] if folder is not None and folder.exists() else [])]
     free = min((shutil.disk_usage(place).free for place in places), default=0)
     said = f"{amounts.size(free)} free in {places[0]}"
     if not os.access(places[0], os.W_OK):

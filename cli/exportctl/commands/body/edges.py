@@ -9,11 +9,12 @@ import uuid
 from datetime import UTC, datetime
 
 from exportctl.commands.options import Shared
-from exportctl.model.errors import ExportctlError, Usage
+from exportctl.model.errors import CannotWrite, ExportctlError, Usage
 from exportctl.model.words import LANGUAGES, language_of
 from exportctl.output.choose import Sinks, choose_progress, make_sinks
 from exportctl.output.colour import wants_colour
 from exportctl.output.failure import failure
+from exportctl.output.ndjson import write_all
 from exportctl.output.speaking import speak
 from exportctl.output.stream import Stream
 
@@ -60,10 +61,18 @@ def show(error: ExportctlError) -> None:
 
 
 def put(lines: list[str]) -> None:
-    """Print the lines to standard output. Raises `BrokenPipeError`."""
-    rest = memoryview("".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
-    while rest:
-        rest = rest[os.write(1, rest) :]
+    """Print the lines to standard output. Raises as `write` does."""
+    write("".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))
+
+
+def write(data: bytes) -> None:
+    """Write all of `data` to standard output. Raises `BrokenPipeError`, and `CannotWrite` for all else."""
+    try:
+        write_all(1, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CannotWrite(f"cannot write to standard output: {error.strerror}") from error
 
 
 def pass_on(number: signal.Signals | None) -> None:

@@ -103,6 +103,9 @@ class Following:
         try:
             async with self.gate:
                 seen = await find_job(api, named)
+            if follower.is_watching(seen.id):
+                report.told = 0  # named twice, by its id and the beginning of it: its other report tells of it
+                return
             report.job_id, report.project_id = seen.id, seen.project_id
             session.memory.begin(
                 report,

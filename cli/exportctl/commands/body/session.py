@@ -186,10 +186,12 @@ class Session:
         if isinstance(error, asyncio.CancelledError) and self.caught is not None:
             return self._detach(self.caught)
         if isinstance(error, TimeoutError):
-            error = TimeRanOut(
-                f"--timeout {self.shared.timeout:g} ran out" if self.shared.timeout else "time ran out",
-                hint=self.resume_hint(),
-            )
+            words = f"--timeout {self.shared.timeout:g} ran out" if self.shared.timeout else "time ran out"
+            open_ones = [report for report in self.reports if not report.is_told]
+            error = TimeRanOut(words, hint=self.resume_hint(next(iter(open_ones), None)))
+            for report in open_ones[1:]:
+                own = TimeRanOut(words, hint=self.resume_hint(report))
+                self.conclude(report, Outcome.TIMEOUT, own.exit_status, details(own))
         if not isinstance(error, ExportctlError):
             if os.environ.get("EXPORTCTL_DEBUG"):
                 traceback.print_exception(error)
@@ -249,9 +251,10 @@ class Session:
     def resume_hint(self, report: Report | None = None) -> str | None:
         """Return the command that goes on with a job from here, None where nothing can."""
         report = report or self.report
-        if report.job_id is None or report.project_id is None or not self.outlives:
+        if report.job_id is None or not self.outlives:
             return None
-        job = f"{report.project_id}/{report.job_id}"
+        # As it was named, where the server has not said yet which project it is of.
+        job = report.job_id if report.project_id is None else f"{report.project_id}/{report.job_id}"
         if report.processed is None and report.is_parked and report.known is not None and report.known.is_wanted:
             return "exportctl resume"
         if report.processed is None:
@@ -307,6 +310,9 @@ def conduct(
         except BrokenPipeError:
             session.caught = session.caught or signal.SIGPIPE
             status = signal_status(session.caught)
+        except ExportctlError as error:
+            show(error)
+            status = status or error.exit_status
     pass_on(session.caught)
     return status
 

@@ -5,7 +5,6 @@ commands on this machine do is seen in the store, the rest is pushed by the serv
 """
 
 import asyncio
-import os
 import random
 import select
 import signal
@@ -15,7 +14,7 @@ from typing import Final
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.history import HistoryWatch
-from exportctl.commands.body.edges import put
+from exportctl.commands.body.edges import put, write
 from exportctl.commands.body.listing import Listing, cells, shown
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.target import Settings
@@ -179,9 +178,7 @@ class Watching:
 
 
 def _write(text: str) -> None:
-    rest = memoryview(text.encode("utf-8", "replace"))
-    while rest:
-        rest = rest[os.write(1, rest) :]
+    write(text.encode("utf-8", "replace"))
 
 
 def _check_reader() -> None:
