@@ -19,7 +19,7 @@ def main() -> int:
         return status
     import signal  # noqa: PLC0415 - as said
 
-    from exportctl.startup.streams import keep_open  # noqa: PLC0415 - as said
+    from exportctl.startup.streams import keep_open, let_go  # noqa: PLC0415 - as said
 
     keep_open()
     # Until a command looks for signals itself Ctrl-C ends it by the signal: an exception would be a traceback, or be
@@ -28,7 +28,9 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from exportctl.commands.app import run  # noqa: PLC0415 - as said
 
-    return run(arguments)
+    status = run(arguments)
+    let_go()
+    return status
 
 
 if __name__ == "__main__":

@@ -61,3 +61,10 @@ def test_words_that_a_full_disk_does_not_take_are_an_error_of_their_own(exportct
     assert "Traceback" not in ended.stderr
     if command[0] == "download":
         assert (exportctl.folder / "n.zip").stat().st_size > 100_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_messages_that_nobody_takes_do_not_change_the_status(exportctl, job):
+    with Path("/dev/full").open("wb") as full:
+        ended = exportctl.run("download", job, "-o", "n.zip", stderr=full)
+    assert ended.status == 0
