@@ -9,6 +9,7 @@ from exportctl.commands.body.report import details
 from exportctl.commands.options import Shared
 from exportctl.model.errors import ExportctlError
 from exportctl.model.lines import Hello, Outcome, Result
+from exportctl.startup.early import no_more
 
 
 def refuse(command: str | None, error: ExportctlError, *, ndjson: bool, events: str | None = None) -> int:
@@ -16,6 +17,7 @@ def refuse(command: str | None, error: ExportctlError, *, ndjson: bool, events: 
 
     `events` that cannot be had are not the news: the refusal is.
     """
+    no_more()
     shared = Shared(ndjson=ndjson, events=events, progress="none")
     try:
         sinks = open_sinks(shared)
