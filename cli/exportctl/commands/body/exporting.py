@@ -107,18 +107,21 @@ async def fetch(
         report.target = target = target or destination_path(destination, project, archive.job_id)
         folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
         places = [target] if folder is None else [target, folder]
+        was_free = folder is not None and not _holds_entries(folder)
         async with _claimed(session, archive, places, claim) as was_waited_for:
             if folder is not None and not destination.is_folder and not was_waited_for:
                 destination.check_free(folder, is_folder=True)  # before a byte is fetched: its name may hold the job
             may_be_there = accepts_present or was_waited_for
             saved = None
+            is_made = folder is not None and was_waited_for and was_free and _holds_entries(folder)
             if facts is not None:
                 if not (may_be_there and _is_there(target)):
                     saved = await bringing.ahead(target, archive, facts)
                 archive = await asyncio.shield(facts)
             session.waiting_for = "the archive"
             if saved is None and may_be_there:
-                saved = await present_archive(target, archive, api)
+                is_all = is_made and destination.is_folder
+                saved = _extracted(target, archive) if is_all else await present_archive(target, archive, api)
             while saved is None:
                 try:
                     saved = await bringing.to(target, archive)
@@ -126,7 +129,7 @@ async def fetch(
                     if error.code != "LOCKED":
                         raise
                     saved = await _made_by_another(session, target, archive, api)
-            if folder is not None and not destination.is_folder and not (was_waited_for and folder.is_dir()):
+            if folder is not None and not destination.is_folder and not is_made:
                 await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
         session.say(str(target))
     report.downloading_ended(saved)
@@ -201,6 +204,20 @@ class Bringing:
                 Log(job_id=archive.job_id, project_id=self.project.id, level="warning", code="not-ahead", message=words)
             )
             return None
+
+
+def _extracted(folder: Path, archive: Archive) -> Saved | None:
+    """Return the folder that another command has just made of this archive; None where nobody says what that is."""
+    if archive.size is None or archive.sha256 is None:
+        return None
+    sha256 = archive.sha256.lower()
+    return Saved(path=folder, bytes=archive.size, sha256=sha256, verified=True, resumed_from=archive.size)
+
+
+def _holds_entries(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return any(os.scandir(folder))
+    return False
 
 
 def _is_there(target: Path) -> bool:

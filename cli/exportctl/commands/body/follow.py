@@ -37,8 +37,7 @@ def follow(jobs: list[str], *, shared: Shared, connection: Connection, after: in
 
     async def body(session: Session, _found: Settings) -> int:
         if not names:
-            session.tell(Log(level="info", code="nothing-to-follow", message="no unfinished job was started here"))
-            session.say_now("No unfinished job was started here.")
+            session.remark(Log(level="info", code="nothing-to-follow", message="no unfinished job was started here"))
             return session.conclude(session.report, Outcome.OK, 0)
         session.way_back = way_back(shared, connection)
         session.reports = [

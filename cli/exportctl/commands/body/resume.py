@@ -64,8 +64,7 @@ def resume(*, shared: Shared, connection: Connection, saving: Saving) -> int:
             )
         prune_parked(session)
         if not reports:
-            session.tell(Log(level="info", code="nothing-to-resume", message="nothing was interrupted here"))
-            session.say_now("Nothing was interrupted here.")
+            session.remark(Log(level="info", code="nothing-to-resume", message="nothing was interrupted here"))
             return session.conclude(session.report, Outcome.OK, 0)
         session.reports = list(reports)
         one_place = None if saving.output is None and saving.extract is None else destination

@@ -88,6 +88,12 @@ class Session:
         elif not self.shared.quiet:
             _to_standard_error(safe)
 
+    def remark(self, line: Log) -> None:
+        """Tell a remark, and show it where neither progress nor the lines do."""
+        self.tell(line)
+        if self.progress is None and not self.shared.ndjson:
+            self.say_now(line.message[:1].upper() + line.message[1:])
+
     def leave(self) -> None:
         """End the command now, as a second signal does."""
         if self._main is not None:

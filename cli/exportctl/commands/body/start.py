@@ -40,7 +40,7 @@ async def _start(session: Session, settings: Settings, target: str, content: Con
         project = await api.find_project(target)
         session.report.project_id = project.id
         if content.dry_run:
-            session.tell(
+            session.remark(
                 Log(project_id=project.id, level="info", code="dry-run", message=f"{project.title} can be exported")
             )
             return session.conclude(session.report, Outcome.OK, 0)

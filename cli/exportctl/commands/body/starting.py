@@ -170,5 +170,4 @@ def _said(options: object) -> object:
 
 
 def _log(session: Session, project: Project, code: str, message: str) -> None:
-    session.tell(Log(project_id=project.id, level="info", code=code, message=message))
-    session.say_now(message[:1].upper() + message[1:])
+    session.remark(Log(project_id=project.id, level="info", code=code, message=message))
