@@ -242,10 +242,11 @@ def test_an_event_of_no_job_is_unreadable_and_belongs_to_none(data):
     assert (event.name, event.job_id) == ("export:progress", "")
 
 
-def test_a_change_to_no_phase_is_unreadable_but_keeps_its_number():
-    event = dialect2.decode("export:phase-changed", ENVELOPE | {"toPhase": 3})
-    assert isinstance(event, Unreadable)
-    assert event.seq == 7
+@pytest.mark.parametrize("told", [{"toPhase": 3}, {"toPhase": None}, {}])
+def test_a_change_of_phase_that_names_none_is_the_one_that_there_is(told):
+    event = dialect2.decode("export:phase-changed", ENVELOPE | told)
+    assert isinstance(event, events.PhaseChanged)
+    assert (event.seq, event.to_phase) == (7, "downloading")
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,17 @@ def test_a_progress_that_falls_is_told_at_its_highest():
     assert [line.progress for line in lines] == [41.0, 41.0, 41.0, 41.0, 59.0]
 
 
+def test_a_straggler_without_a_number_does_not_bring_a_phase_back():
+    _, lines = told(
+        [
+            Progress(job_id=JOB, seq=1, progress=100.0),
+            PhaseChanged(job_id=JOB, seq=2, to_phase="downloading"),
+            Progress(job_id=JOB, progress=77.0),
+        ]
+    )
+    assert [line.event for line in lines] == ["export:progress", "export:phase-changed"]
+
+
 def test_what_an_event_does_not_name_stays_as_it_was_known():
     """Stages run side by side, and some events name none (WIRE.md, 2)."""
     job, _ = told(

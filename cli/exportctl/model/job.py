@@ -23,6 +23,7 @@ from exportctl.model.lines import (
     Source,
 )
 from exportctl.protocol.events import (
+    DOWNLOADING,
     PROCESSING,
     Cancelled,
     Completed,
@@ -121,6 +122,8 @@ def _started(job: Job, event: Started, source: Source) -> tuple[Job, tuple[Line,
 def _progress(job: Job, event: Progress, source: Source) -> tuple[Job, tuple[Line, ...]]:
     # Nearly every event is one of these. Its job and its line are made in one piece each, without `replace` and
     # `_header`, which took more time than all else between socket and line (`tests/bench/follow.py`).
+    if event.seq is None and event.phase != job.phase == DOWNLOADING:
+        return job, ()  # a straggler without a number: this phase is over, and its progress would fall
     progress, before = event.progress, job.progress if event.phase == job.phase else None
     if progress is None or (before is not None and before > progress):
         progress = before

@@ -15,6 +15,7 @@ from exportctl.protocol import socketio
 from exportctl.protocol.dialects import reading
 from exportctl.protocol.dialects.reading import Object
 from exportctl.protocol.events import (
+    DOWNLOADING,
     PROCESSING,
     AnyEvent,
     Cancelled,
@@ -127,9 +128,8 @@ def stage_progress(data: Object) -> StageProgress | None:
 
 
 def _phase_changed(job_id: str, data: Object) -> AnyEvent:
-    to_phase = reading.text(data, "toPhase")
-    if to_phase is None:
-        return Unreadable(**_envelope(job_id, data), name="export:phase-changed", reason="it names no phase")
+    # There is one change of phase. Its number must not be lost with its name: the lines count without a gap.
+    to_phase = reading.text(data, "toPhase") or DOWNLOADING
     return PhaseChanged(
         **_envelope(job_id, data),
         from_phase=reading.text(data, "fromPhase"),
