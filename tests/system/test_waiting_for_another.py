@@ -1,11 +1,13 @@
 """Two commands that are to write the same job's archive to the same place: the second waits, and finds it done."""
 
 import contextlib
+import os
 
 import orjson
 import pytest
 
 from exportctl.client.claim import Claim
+from exportctl.client.partial import Partial
 from exportctl.server.export.sample import make_sample
 from system.processes import end_of, until
 
@@ -58,3 +60,14 @@ def test_a_folder_that_was_there_before_is_not_taken_for_what_another_command_ma
     options = ("-o", "n.zip", "--extract", "out")
     waited(exportctl, job, *options, places=["n.zip", "out"], meanwhile=lambda: None)
     assert (folder / "images").exists()
+
+
+def test_a_command_killed_while_it_published_leaves_nothing_behind_the_next_one(exportctl, job):
+    name = f"{job[0]}/{job[1]}"
+    assert exportctl.run("download", name, "-o", "n.zip").status == 0
+    partial = Partial(exportctl.folder / "n.zip", job[1])
+    os.link(partial.target, partial.path)
+    partial.path.with_name(partial.path.name + ".json").write_bytes(b"{}")
+    ended = exportctl.run("download", name, "-o", "n.zip", "--ndjson")
+    assert (ended.status, ended.result["stats"]["resumedFrom"]) == (0, ended.result["bytes"])
+    assert list(exportctl.folder.glob(".n.zip*")) == []

@@ -13,7 +13,7 @@ from exportctl.client.api import Api, JobStatus, read_status
 from exportctl.client.asking import PROTOCOL_2
 from exportctl.client.calls import Calls
 from exportctl.client.socket import Socket, SocketLost, open_socket
-from exportctl.model.errors import ExportctlError, NotAllowed, NotFound
+from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.protocol.dialects import reading
 from exportctl.protocol.happenings import AckReceived
 
@@ -90,7 +90,7 @@ class HistoryWatch:
             try:
                 async with open_socket(self.api.http, self.api.server) as socket:
                     await self._hear(socket)
-            except (SocketLost, NotAllowed):
+            except (SocketLost, ExportctlError):  # the polls say what is wrong, where it is more than the socket
                 attempt = 0 if self._is_pushed else attempt + 1
             finally:
                 self._is_pushed = False

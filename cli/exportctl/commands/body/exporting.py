@@ -19,6 +19,7 @@ from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination
 from exportctl.client.download import Download
 from exportctl.client.pace import Pace
+from exportctl.client.partial import Partial, discard
 from exportctl.client.unpack import extract
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
@@ -120,8 +121,7 @@ async def fetch(
                 archive = await asyncio.shield(facts)
             session.waiting_for = "the archive"
             if saved is None and may_be_there:
-                is_all = is_made and destination.is_folder
-                saved = _extracted(target, archive) if is_all else await present_archive(target, archive, api)
+                saved = await _present(target, archive, api, is_extracted=is_made and destination.is_folder)
             while saved is None:
                 try:
                     saved = await bringing.to(target, archive)
@@ -206,6 +206,14 @@ class Bringing:
             return None
 
 
+async def _present(target: Path, archive: Archive, api: Api, *, is_extracted: bool = False) -> Saved | None:
+    """Return what lies at `target` where it is what was wanted; what a command killed as it published left goes."""
+    saved = _extracted(target, archive) if is_extracted else await present_archive(target, archive, api)
+    if saved is not None:
+        discard(Partial(target, archive.job_id).path)
+    return saved
+
+
 def _extracted(folder: Path, archive: Archive) -> Saved | None:
     """Return the folder that another command has just made of this archive; None where nobody says what that is."""
     if archive.size is None or archive.sha256 is None:
@@ -258,7 +266,7 @@ async def _wait_for_another(session: Session, target: Path, archive: Archive) ->
 async def _made_by_another(session: Session, target: Path, archive: Archive, api: Api) -> Saved | None:
     """Wait while another command fetches this very job to this place; return what it leaves, None for nothing."""
     await _wait_for_another(session, target, archive)
-    return await present_archive(target, archive, api)
+    return await _present(target, archive, api)
 
 
 def destination_path(destination: Destination, project: Project, job_id: str) -> Path:

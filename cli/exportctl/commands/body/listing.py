@@ -21,7 +21,7 @@ from exportctl.commands.body.session import Session
 from exportctl.commands.body.status import job_row
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection
-from exportctl.model.errors import ExportctlError, NotAllowed, NotFound, Unreachable
+from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.model.lines import JobRow, Log
 from exportctl.output.stream import rfc3339
 from exportctl.output.table import table
@@ -87,7 +87,7 @@ class Listing:
         try:
             async with asyncio.timeout(None if is_configured else OTHERS_SECONDS), reached(session, settings) as api:
                 seen |= await _asked(api, self.project if is_configured else None, mine)
-        except (Unreachable, NotAllowed, NotFound, TimeoutError) as error:
+        except (ExportctlError, TimeoutError) as error:
             if is_configured and self.project is not None and not known and isinstance(error, ExportctlError):
                 raise
             message = error.message if isinstance(error, ExportctlError) else f"no answer from {settings.server}"
