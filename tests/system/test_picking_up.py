@@ -74,6 +74,8 @@ class TestNames:
         assert rows(ended)[0]["jobId"] == job.split("/")[1]
         unknown = exportctl.run("status", "aaaaaaaa", *served.options, "--no-state")
         assert unknown.status == 5
+        nowhere = exportctl.run("status", "no-such-project/aaaaaaaa", *served.options, "--no-state")
+        assert (nowhere.status, "exportctl projects" in nowhere.stderr) == (5, True)
 
     def test_an_ambiguous_beginning_lists_what_it_begins(self, exportctl, serve, fast):
         served = serve(fast)

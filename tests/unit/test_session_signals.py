@@ -88,3 +88,13 @@ def test_a_timeout_names_to_each_open_job_the_command_that_goes_on_with_it():
     assert conducted(session, body) == 6
     hints = {line.job_id: line.error and line.error.hint for line in kept.lines}
     assert hints == {"a": None, "b": "exportctl follow p/b", "c": "exportctl follow p/c"}
+
+
+def test_a_timeout_of_nothing_is_named_as_it_was_given():
+    kept = Kept()
+
+    async def body():
+        await asyncio.Event().wait()
+
+    assert conducted(opened(kept, timeout=0.0), body) == 6
+    assert kept.lines[-1].error.message == "--timeout 0 ran out"

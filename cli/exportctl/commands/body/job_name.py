@@ -172,7 +172,12 @@ async def _begins_so(api: Api, named: Named, unknown: ExportctlError) -> JobStat
     found: dict[str, JobStatus] = {}
     projects = [named.project_id] if named.project_id else [project.id async for project in api.projects()]
     for project_id in projects:
-        for seen in await api.history(project_id):
+        try:
+            history = await api.history(project_id)
+        except NotFound as error:
+            error.hint = "exportctl projects lists the ids"  # the server's own words are for those who ask by HTTP
+            raise
+        for seen in history:
             if seen.id.startswith(named.word):
                 found[seen.id] = replace(seen, project_id=seen.project_id or project_id)
     if not found:

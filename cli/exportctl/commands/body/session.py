@@ -192,7 +192,7 @@ class Session:
         if isinstance(error, asyncio.CancelledError) and self.caught is not None:
             return self._detach(self.caught)
         if isinstance(error, TimeoutError):
-            words = f"--timeout {self.shared.timeout:g} ran out" if self.shared.timeout else "time ran out"
+            words = f"--timeout {self.shared.timeout:g} ran out" if self.shared.timeout is not None else "time ran out"
             open_ones = [report for report in self.reports if not report.is_told]
             error = TimeRanOut(words, hint=self.resume_hint(next(iter(open_ones), None)))
             for report in open_ones[1:]:
