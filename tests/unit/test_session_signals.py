@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from exportctl.commands.body.session import Session
 from exportctl.commands.options import Shared
 from exportctl.model.lines import Outcome
 from exportctl.output.stream import Stream
+from exportctl.store.jobs import KnownJob
 
 
 class Kept:
@@ -98,3 +100,14 @@ def test_a_timeout_of_nothing_is_named_as_it_was_given():
 
     assert conducted(opened(kept, timeout=0.0), body) == 6
     assert kept.lines[-1].error.message == "--timeout 0 ran out"
+
+
+@pytest.mark.parametrize(
+    ("output", "options"), [("out", "--extract /d/out"), ("n.zip", "-o /d/n.zip --extract /d/out")]
+)
+def test_the_way_back_to_a_download_extracts_again_what_was_to_be_extracted(output, options):
+    target, folder = Path("/d", output), Path("/d/out")
+    known = KnownJob(server="s", job_id="j", output=target, extract=folder)
+    report = Report(monotonic=time.monotonic, job_id="j", project_id="p", known=known, target=target)
+    report.processing_ended()
+    assert opened(Kept(), report).resume_hint() == f"exportctl download p/j {options}"

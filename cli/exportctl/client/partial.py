@@ -233,7 +233,7 @@ def cannot_write(target: Path, error: OSError) -> CannotWrite:
         case errno.ENOSPC | errno.EDQUOT:
             return CannotWrite(
                 f"the disk of {target.parent} is full",
-                hint="make room, then the same command goes on",
+                hint="make room, then: exportctl resume (with --no-state: exportctl download)",
                 code="DISK_FULL",
             )
         case errno.EACCES | errno.EPERM | errno.EROFS:
@@ -266,7 +266,7 @@ def no_room(folder: Path, needed: int, free: int) -> CannotWrite:
     """Return the words for a disk that would be full before all is there; both sizes in bytes."""
     return CannotWrite(
         f"{needed / 1e6:,.1f} MB are to be written, and the disk of {folder} has {free / 1e6:,.1f} MB free",
-        hint="make room, then the same command goes on",
+        hint="make room, then: exportctl resume (with --no-state: exportctl download)",
         code="DISK_FULL",
     )
 

@@ -1,5 +1,6 @@
 """What becomes of one job in this command: collected while it goes on, told at the end as its `result` line."""
 
+import shlex
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,6 +71,12 @@ class Report:
         """Note that the archive lies where it should."""
         self.downloaded = self.monotonic()
         self.saved = saved
+
+    def places(self) -> str:
+        """Return the options that bring the archive to where it was to go."""
+        folder = None if self.known is None else self.known.extract
+        options = {"-o": None if self.target == folder else self.target, "--extract": folder}
+        return "".join(f" {name} {shlex.quote(printable(str(path)))}" for name, path in options.items() if path)
 
     def standing(self) -> str:
         """Return in one line how far the job is."""

@@ -8,7 +8,6 @@ status).
 import asyncio
 import contextlib
 import os
-import shlex
 import signal
 import time
 import traceback
@@ -265,8 +264,7 @@ class Session:
             return "exportctl resume"
         if report.processed is None:
             return f"exportctl follow {job}{self.way_back}"
-        place = "" if report.target is None else f" -o {shlex.quote(printable(str(report.target)))}"
-        return f"exportctl download {job}{place}{self.way_back}"
+        return f"exportctl download {job}{report.places()}{self.way_back}"
 
 
 def conduct(
