@@ -42,7 +42,7 @@ async def test_it_is_whole_when_the_stream_ends_and_nothing_is_asked_twice(bench
     assert (target.read_bytes(), saved.sha256, saved.verified, saved.resumed_from) == (WHOLE, DIGEST, True, None)
     assert [asked.offset for asked in peer.asked] == [0]
     assert bench.logged() == []
-    assert list(tmp_path.iterdir()) == [target, tmp_path / ".other.zip.6f0c2b7e.part"]
+    assert list(tmp_path.iterdir()) == [target]
 
 
 async def test_the_validator_is_noted_before_the_first_byte_and_the_facts_when_they_are_known(

@@ -328,6 +328,12 @@ class TestPublish:
         assert step > 8
 
 
+def test_one_that_never_began_leaves_nothing(target):
+    with Partial(target, JOB):
+        pass
+    assert list(target.parent.iterdir()) == []
+
+
 def test_what_is_removed_leaves_nothing(target):
     with Partial(target, JOB) as partial:
         partial.begin(ORIGIN)

@@ -66,9 +66,11 @@ class Partial:
             os.close(self._file)
 
     def __exit__(self, *_: object) -> None:
-        """Close; the lock goes with the descriptor."""
+        """Close; the lock goes with the descriptor. One that never began is no use to anybody, and goes too."""
         with contextlib.suppress(OSError):
             self._give_back()
+            if not self.size and not self._sidecar.exists() and self._is_ours_alone():
+                self.path.unlink()
         os.close(self._file)
 
     @property
