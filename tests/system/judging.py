@@ -21,8 +21,8 @@ def verdicts(site: Site, job: Job, *, fetches: bool) -> set[int]:
         happened = " ".join(site.happened)
         if any(act.__name__ in happened for act in (Another, CutArchive)):
             found.add(8)
-        if RemoveArchive.__name__ in happened:
-            found.add(5)
+        if any(act.__name__ in happened for act in (Another, RemoveArchive)):
+            found.add(5)  # gone, or another job's in its place
     return found
 
 

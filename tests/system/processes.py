@@ -36,6 +36,12 @@ class Watched(subprocess.Popen):
 
     events: Path | None = None
 
+    def __exit__(self, kind, *about):
+        """Wait for its end, as ever; one whose test has failed is not waited for."""
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *about)
+
     def communicate(self, *args, **options):
         """Wait for its end, as ever."""
         stdout, stderr = super().communicate(*args, **options)

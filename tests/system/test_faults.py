@@ -35,7 +35,7 @@ from system.proxy import (
 )
 from system.telling import check_form, stories, story
 
-SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "25"))
+SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "6"))
 DEADLINE = 60.0
 """Seconds that no schedule needs: more is a hang."""
 PAST = ["--no-state"]

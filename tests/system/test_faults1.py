@@ -23,7 +23,7 @@ from system.lab1 import EVENT, asked, attached, begin, of_the_command, read_unti
 from system.processes import Ended, command_in, end_of, until
 from system.proxy import Proxy
 
-SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "5"))
+SCHEDULES = int(os.environ.get("EXPORTCTL_FAULTS", "3"))
 DEADLINE = 90.0
 """Seconds that no schedule needs: more is a hang."""
 BEAT = 0.02

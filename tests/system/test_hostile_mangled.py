@@ -11,7 +11,7 @@ from system.hostile import ARCHIVE, JOB, PROJECT, Peer, history, packet, respons
 from system.processes import command_in
 from system.telling import story
 
-SERVERS = int(os.environ.get("EXPORTCTL_FAULTS", "25"))
+SERVERS = int(os.environ.get("EXPORTCTL_FAULTS", "10"))
 GONE = "(gone)"
 KEYS = sorted({key for _, data in history() for key in data} | {"extra", "stageProgress"})
 VALUES = st.sampled_from(

@@ -58,6 +58,15 @@ class Report:
         """Whether the job waits on this machine when no command is with it."""
         return self.known is not None and is_parked(self.known.server)
 
+    @property
+    def bad_end(self) -> tuple[Outcome, int, ErrorDetails] | None:
+        """How a job ended that failed or was cancelled: outcome, status and error. None for any other."""
+        error = None if self.watch is None else error_of(self.watch.job)
+        if error is None:
+            return None
+        outcome = Outcome.FAILED if isinstance(error, ExportFailed) else Outcome.CANCELLED
+        return outcome, error.exit_status, details(error)
+
     def processing_ended(self) -> None:
         """Note that the server is done."""
         self.processed = self.monotonic()

@@ -208,8 +208,9 @@ class Session:
 
     def _detach(self, number: signal.Signals) -> int:
         """Tell that the command left its jobs; say how to come back to them."""
-        for report in self.reports:
-            if report.is_told:
+        for report in [one for one in self.reports if not one.is_told]:
+            if report.bad_end is not None:
+                self.conclude(report, *report.bad_end)
                 continue
             goes_on = report.job_id is not None and self.outlives
             if report.is_starting:
