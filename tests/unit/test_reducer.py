@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exportctl.model.job import Job, reduce
-from exportctl.model.lines import ExportProgress, ExportStatusSync, Source
+from exportctl.model.lines import ExportProgress, ExportStatusSync, Log, Source
 from exportctl.protocol.events import (
     Cancelled,
     Completed,
@@ -144,7 +144,7 @@ def test_news_of_the_state_and_signs_of_life_move_nothing(history, event):
 @given(history=st.lists(st.one_of(GOES_ON, ENDS), min_size=1, max_size=10).map(numbered))
 def test_every_line_carries_the_servers_number_and_names_its_job(history):
     _, lines = told(history, job=Job(job_id=JOB, project_id="p"))
-    numbers = [line.server_seq for line in lines]
+    numbers = [line.server_seq for line in lines if not isinstance(line, Log)]  # a remark names it in words
     assert numbers == sorted(set(numbers))
     assert all((line.job_id, line.project_id) == (JOB, "p") for line in lines)
 
@@ -206,10 +206,18 @@ def test_news_of_the_state_name_the_project_that_is_known():
     assert (lines[0].project_id, lines[0].status, lines[0].last_seq) == ("p", "processing", 3)
 
 
-@pytest.mark.parametrize("event", [Event(job_id=JOB, seq=3), Unreadable(job_id=JOB, seq=3, name="x", reason="new")])
-def test_an_event_without_meaning_for_this_client_passes_in_silence_but_is_counted(event):
+def test_a_numbered_event_that_is_not_understood_is_counted_and_told_as_a_remark():
+    event = Unreadable(job_id=JOB, seq=3, name="export:\x1b[2J" + "x" * 99, reason="unknown event")
+    job, (line,) = reduce(Job(job_id=JOB, seq=2), event, Source.POLL)
+    assert (job.seq, line.event, line.code) == (3, "log", "event-not-understood")
+    assert line.message.startswith("event 3 of this job is not understood: 'export:\\x1b[2Jxxx")
+    assert len(line.message) < 140
+
+
+@pytest.mark.parametrize("event", [Event(job_id=JOB, seq=3), Unreadable(job_id=JOB, name="x", reason="new")])
+def test_any_other_event_without_meaning_for_this_client_passes_in_silence(event):
     job, lines = reduce(Job(job_id=JOB, seq=2), event, Source.POLL)
-    assert (job.seq, lines) == (3, ())
+    assert (job.seq, lines) == (event.seq or 2, ())
 
 
 def test_progress_leaves_all_that_it_does_not_tell_as_it_was():

@@ -20,6 +20,7 @@ from exportctl.model.lines import (
     ExportStarted,
     ExportStatusSync,
     Line,
+    Log,
     Source,
 )
 from exportctl.protocol.events import (
@@ -37,7 +38,10 @@ from exportctl.protocol.events import (
     StageProgress,
     Started,
     StatusSync,
+    Unreadable,
 )
+
+_LONGEST_NAME = 60
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -85,6 +89,8 @@ def reduce(job: Job, event: Event, source: Source) -> tuple[Job, tuple[Line, ...
             return _download_ready(known, event, source)
         case Completed() | Failed() | Cancelled():
             return _ended(known, event, source)
+        case Unreadable(seq=int()):
+            return known, (_not_understood(known, event, source),)
         case _:
             return known, ()
 
@@ -107,6 +113,20 @@ def _header(job: Job, event: Event, source: Source) -> _Header:
         "server_seq": event.seq,
         "job_correlation_id": event.correlation_id,
     }
+
+
+def _not_understood(job: Job, event: Unreadable, source: Source) -> Log:
+    """Say where a number went: the lines go on behind it."""
+    name = event.name[:_LONGEST_NAME]
+    return Log(
+        job_id=job.job_id,
+        project_id=job.project_id,
+        source=source,
+        timestamp=event.timestamp,
+        level="info",
+        code="event-not-understood",
+        message=f"event {event.seq} of this job is not understood: {name!a} ({event.reason})",
+    )
 
 
 def _started(job: Job, event: Started, source: Source) -> tuple[Job, tuple[Line, ...]]:
