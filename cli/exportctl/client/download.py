@@ -22,6 +22,7 @@ from exportctl.client.partial import Origin, Partial
 from exportctl.client.pipe import Pipe
 from exportctl.client.unpack import unpacked
 from exportctl.client.verify import check_archive
+from exportctl.client.waiting import backoff
 from exportctl.client.wire import settled
 from exportctl.model.errors import Damaged, ExportctlError
 
@@ -119,7 +120,7 @@ class Download(Fetching):
             return "what was resumed did not match"
         if self.archive.sha256 is not None or origin is None or again >= ATTEMPTS:
             return None
-        await self.sleep(min(10.0, 2.0**again) * (0.5 + self.jitter() / 2))
+        await self.sleep(backoff(again, first=1.0, most=10.0, jitter=self.jitter()))
         with contextlib.suppress(ExportctlError):
             if not await self._still_is(origin):
                 return "it was replaced on the server"

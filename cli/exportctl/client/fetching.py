@@ -21,6 +21,7 @@ from exportctl.client.live import Along
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
 from exportctl.client.segments import Segments, facts_for, is_worth_it
+from exportctl.client.waiting import backoff
 from exportctl.model.errors import Damaged, ExportctlError, NotFound, Unreachable
 from exportctl.model.lines import Line, Log
 
@@ -85,8 +86,9 @@ class Fetching:
                 if not is_fruitful and fruitless + 1 >= ATTEMPTS:
                     raise
                 self._log("download-interrupted", error.message)
-                wait = _FRUITFUL_WAIT if is_fruitful else min(10.0, 2.0**fruitless)
-                wait = max(wait * (0.5 + self.jitter() / 2), error.retry_after or 0.0)
+                first, failed = (_FRUITFUL_WAIT, 0) if is_fruitful else (1.0, fruitless)
+                wait = backoff(failed, first=first, most=10.0, jitter=self.jitter())
+                wait = max(wait, error.retry_after or 0.0)
             else:
                 if self._total is None:
                     break

@@ -21,7 +21,7 @@ from exportctl.client.follow1 import StatusDialogue
 from exportctl.client.follow2 import LogDialogue
 from exportctl.client.sequencer import Sequencer
 from exportctl.client.socket import Socket, SocketLost, open_socket
-from exportctl.client.waiting import LOOK_SECONDS, Slumber, sleep_or
+from exportctl.client.waiting import LOOK_SECONDS, Slumber, backoff, sleep_or
 from exportctl.client.watch import Watch
 from exportctl.model.errors import ExportctlError, NotAllowed, Unreachable
 from exportctl.model.job import Job
@@ -215,7 +215,7 @@ class Follower:
                 attempt = 0 if now - up_at >= _STEADY_SECONDS else attempt
                 up_at = now
             attempt += 1
-            delay = min(_RETRY_MOST, _RETRY_FIRST * 2 ** (attempt - 1)) * (0.5 + self.jitter() / 2)
+            delay = backoff(attempt - 1, first=_RETRY_FIRST, most=_RETRY_MOST, jitter=self.jitter())
             if self._awake.is_set():
                 delay = 0.0
             self._lost(reason, attempt, delay, down_for=self.monotonic() - up_at)

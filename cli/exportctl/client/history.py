@@ -13,6 +13,7 @@ from exportctl.client.api import Api, JobStatus, read_status
 from exportctl.client.asking import PROTOCOL_2
 from exportctl.client.calls import Calls
 from exportctl.client.socket import Socket, SocketLost, open_socket
+from exportctl.client.waiting import backoff
 from exportctl.model.errors import ExportctlError, NotFound
 from exportctl.protocol.dialects import reading
 from exportctl.protocol.happenings import AckReceived
@@ -94,7 +95,7 @@ class HistoryWatch:
                 attempt = 0 if self._is_pushed else attempt + 1
             finally:
                 self._is_pushed = False
-            await asyncio.sleep(min(_RETRY_MOST, _RETRY_FIRST * 2.0 ** min(attempt, 10)) * (0.5 + self.jitter() / 2))
+            await asyncio.sleep(backoff(attempt, first=_RETRY_FIRST, most=_RETRY_MOST, jitter=self.jitter()))
 
     async def _hear(self, socket: Socket) -> None:
         """Ask for the histories over the socket, and tell what is pushed from then on. Raises `SocketLost`."""

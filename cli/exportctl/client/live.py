@@ -19,6 +19,7 @@ from exportctl.client.archive import Archive
 from exportctl.client.intake import LEAST, Intake, Place, Tally
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Origin, Partial
+from exportctl.client.waiting import backoff
 from exportctl.client.wire import GLANCE
 from exportctl.model.errors import ExportctlError
 
@@ -83,7 +84,7 @@ class Along:
                 if not failures.is_passing(error):
                     raise
                 fruitless = 0 if self.tally().size - before >= LEAST else fruitless + 1
-                wait = min(_WAIT_MOST, _WAIT_FIRST * 2.0**fruitless) * (0.5 + self.jitter() / 2)
+                wait = backoff(fruitless, first=_WAIT_FIRST, most=_WAIT_MOST, jitter=self.jitter())
                 await self._wait(max(wait, min(_WAIT_MOST, error.retry_after or 0.0)))
                 self.log("download-interrupted", error.message)  # not of a job that failed: then this has ended
         self.learn(await asyncio.shield(self.facts))

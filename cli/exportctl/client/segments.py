@@ -23,6 +23,7 @@ from exportctl.client.asking import may_pass
 from exportctl.client.intake import LEAST, PATIENCE, Place, Tally
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Partial
+from exportctl.client.waiting import backoff
 from exportctl.client.wire import BODY, GLANCE, Body, settled
 from exportctl.model.errors import ExportctlError
 
@@ -140,7 +141,7 @@ class Segments:
                         fruitless = 0 if is_fruitful else fruitless + 1
                         if not may_pass(error) or fruitless >= ATTEMPTS:
                             raise
-                        wait = min(10.0, 0.1 * 2.0**fruitless) * (0.5 + self.jitter() / 2)
+                        wait = backoff(fruitless, first=0.1, most=10.0, jitter=self.jitter())
                         await self.sleep(max(wait, error.retry_after or 0.0))
         finally:
             segment.news.set()

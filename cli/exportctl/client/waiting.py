@@ -1,4 +1,4 @@
-"""Waits that news cut short, and the notice of a machine that slept."""
+"""Waits that news cut short, how long to wait after failures, and the notice of a machine that slept."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,17 @@ from typing import Final
 LOOK_SECONDS: Final = 5.0
 _SLEPT_SECONDS: Final = 10.0
 """What two clocks may drift apart between two looks on a busy machine whose time is being set."""
+
+_MOST_DOUBLINGS: Final = 64
+"""Beyond any `most`; the number of failures has no bound, a float has."""
+
+
+def backoff(failures: int, *, first: float, most: float, jitter: float) -> float:
+    """Return the seconds to wait after so many failures in a row.
+
+    `first` doubled for each of them, up to `most`; of that between half and all, by `jitter` (0 to 1).
+    """
+    return min(most, first * 2.0 ** min(failures, _MOST_DOUBLINGS)) * (0.5 + jitter / 2)
 
 
 async def sleep_or(sleep: Callable[[float], Awaitable[None]], seconds: float, news: asyncio.Event) -> None:
