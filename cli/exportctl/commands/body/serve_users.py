@@ -15,7 +15,7 @@ from exportctl.output.safe import visible
 from exportctl.server.people.database import PeopleUnusableError, open_people
 from exportctl.server.people.passwords import Passwords
 from exportctl.server.people.people import people_file
-from exportctl.server.people.users import BadUserError, Users, email_of
+from exportctl.server.people.users import BadUserError, Users, email_of, has_users
 
 
 def is_wanted(who: Who) -> bool:
@@ -30,7 +30,8 @@ def change(who: Who, state: Path, folders: list[str]) -> int:
         raise Usage(
             "--add-user, --remove-user and --list-users stand alone", hint="serve the folders with another command"
         )
-    with _opened(state) as users:
+    with _opened(state) as db:
+        users = Users(db, Passwords(), time.time, lambda: str(uuid.uuid4()))
         try:
             if who.add_user is not None:
                 # The address is judged before a person is asked for a password.
@@ -50,15 +51,15 @@ def are_there(state: Path) -> bool:
     """Return whether anybody may sign in to a server with this state folder."""
     if not people_file(state).exists():
         return False
-    with _opened(state) as users:
-        return bool(users.all())
+    with _opened(state) as db:
+        return has_users(db)
 
 
 @contextlib.contextmanager
-def _opened(state: Path) -> Iterator[Users]:
+def _opened(state: Path) -> Iterator[sqlite3.Connection]:
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.closing(open_people(people_file(state))) as db:
-            yield Users(db, Passwords(), time.time, lambda: str(uuid.uuid4()))
+            yield db
     except (OSError, sqlite3.Error, PeopleUnusableError) as error:
         raise CannotWrite(f"the users in {state}: {error}", hint="--state names another folder") from error

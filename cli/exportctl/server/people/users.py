@@ -36,6 +36,11 @@ def email_of(text: str) -> str:
     return email
 
 
+def has_users(db: sqlite3.Connection) -> bool:
+    """Say whether a database holds any user."""
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM users)").fetchone()[0])
+
+
 class Users:
     """The users of a database. `clock` gives Unix seconds, `new_id` an id."""
 
@@ -63,7 +68,7 @@ class Users:
             "INSERT INTO users VALUES (?, ?, ?, ?) ON CONFLICT (email) DO UPDATE SET hash = excluded.hash",
             (self._new_id(), email, hashed, self._clock()),
         )
-        (user,) = self._select("email", email)
+        (user,) = self._select("WHERE email = ?", email)
         self._db.execute("DELETE FROM sessions WHERE user = ?", (user.id,))
         return user
 
@@ -73,11 +78,15 @@ class Users:
 
     def all(self) -> list[User]:
         """Return every user, by address."""
-        return self._select("1", 1)
+        return self._select("")
+
+    def are_there(self) -> bool:
+        """Say whether anybody may sign in."""
+        return has_users(self._db)
 
     def find(self, user_id: str) -> User | None:
         """Return the user of an id."""
-        return next(iter(self._select("id", user_id)), None)
+        return next(iter(self._select("WHERE id = ?", user_id)), None)
 
     async def check(self, email: str, password: str) -> User | None:
         """Return the user if the password is right. It takes as long for an unknown user as for a wrong password."""
@@ -86,6 +95,7 @@ class Users:
         is_right = await self._passwords.is_right(hashed, password)
         return self.find(user_id) if is_right and user_id else None
 
-    def _select(self, column: str, value: object) -> list[User]:
-        rows = self._db.execute(f"SELECT id, email, created FROM users WHERE {column} = ? ORDER BY email", (value,))  # noqa: S608 - the column is ours
+    def _select(self, condition: str, *values: str) -> list[User]:
+        query = f"SELECT id, email, created FROM users {condition} ORDER BY email"  # noqa: S608 - the condition is ours
+        rows = self._db.execute(query, values)
         return [User(id=user_id, email=email, created=created) for user_id, email, created in rows]

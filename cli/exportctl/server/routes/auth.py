@@ -33,7 +33,7 @@ def routes(site: Site) -> list[Route]:
 def _session_routes(site: Site, people: People) -> list[Route]:
     async def login(request: Request) -> Response:
         _from_own_page(request)
-        if not people.users.all():
+        if not people.users.are_there():
             hint = "Send a token: Authorization: Bearer TOKEN"
             raise Refusal(404, "NO_SIGN_IN", "This server knows no users, only tokens", hint)
         email, password, remember = _credentials(await object_of(request))
