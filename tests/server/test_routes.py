@@ -152,6 +152,21 @@ async def test_jobs_of_a_user_queue_up_to_the_limit(settings_for, cells):
         assert history[1]["id"] in jobs
 
 
+async def test_jobs_of_all_users_queue_up_to_the_servers_limit(settings_for, cells):
+    async with (
+        serving(settings_for(cells, jobs=2, jobs_at_once=0)) as server,
+        server.client() as client,
+        server.client(OTHER_TOKEN) as other,
+    ):
+        path = f"/api/projects/{server.project.id}/export"
+        for _ in range(2):
+            await server.start(client)
+        refused = await other.post(path, json={})
+        assert refusal(refused) == (429, "RATE_LIMIT_EXCEEDED")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert "The server has 2" in refused.json()["error"]
+
+
 async def test_a_long_poll_is_held_until_there_is_something_new(server):
     async with server.client() as client:
         job_id = await server.start(client)

@@ -34,6 +34,7 @@ from exportctl.server.log import EventLog, IdempotencyKey, JobEndedError, LogErr
 from exportctl.server.pipeline import Pipeline
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Project, Settings
+from exportctl.server.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,12 @@ _AGAIN = 5.0
 
 
 class TooManyJobsError(Exception):
-    """This user has as many unfinished jobs as allowed."""
+    """There are as many jobs without an end as allowed: of this user, or (`of_all`) of all users."""
+
+    def __init__(self, limit: int, *, of_all: bool) -> None:
+        super().__init__(limit)
+        self.limit = limit
+        self.of_all = of_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,7 @@ class Engine:
         self.growths = Growths()
         self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note]
         self._arriving: Counter[str] = Counter()
+        self._turns = Turns(settings.jobs_at_once, settings.jobs_at_once_per_user or settings.jobs_at_once)
         self._expiry = Expiry(settings, log, self.is_running)
         self._news = asyncio.Event()
         self._closed = False
@@ -134,9 +141,7 @@ class Engine:
         if key and (known := await self._log.keyed(key)) is not None:
             return known
         await asyncio.to_thread(check_selection, str(request.project.folder), request.options.selected)
-        unfinished = sum(job.user == request.user for job in self._jobs.values())
-        if unfinished + self._arriving[request.user] >= self._settings.jobs_per_user:
-            raise TooManyJobsError
+        self._check_room(request.user)
         record = self._new_record(request)
         # Counted before the next await: requests that come at once must not all find room.
         self._arriving[request.user] += 1
@@ -193,6 +198,13 @@ class Engine:
         """Say where the job's archive lies, if there is one."""
         return self._files(record.id).archive
 
+    def _check_room(self, user: str) -> None:
+        theirs = sum(job.user == user for job in self._jobs.values()) + self._arriving[user]
+        if theirs >= self._settings.jobs_per_user:
+            raise TooManyJobsError(self._settings.jobs_per_user, of_all=False)
+        if len(self._jobs) + self._arriving.total() >= self._settings.jobs:
+            raise TooManyJobsError(self._settings.jobs, of_all=True)
+
     def _new_record(self, request: StartRequest) -> JobRecord:
         new = self._settings.new_id
         return JobRecord(
@@ -229,13 +241,13 @@ class Engine:
             listener(record)
 
     def _begin_next(self) -> None:
-        """Begin waiting jobs while there is room, first those of the user who has the fewest running."""
+        """Begin waiting jobs while there is room; users take turns."""
         while not self._closed:
-            running = Counter(job.user for job in self._jobs.values() if job.task is not None)
+            running = [job for job in self._jobs.values() if job.task is not None]
             waiting = [job for job in self._jobs.values() if job.task is None and not job.settled]
-            if not waiting or running.total() >= self._settings.jobs_at_once:
+            job = self._turns.next(waiting, running)
+            if job is None:
                 return
-            job = min(waiting, key=lambda job: running[job.user])
             job.task = asyncio.create_task(self._run(job))
             self._keep(job.task)
 

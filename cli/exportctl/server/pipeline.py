@@ -36,7 +36,7 @@ from exportctl.server.growth import Growths
 from exportctl.server.job import EventName, Status
 from exportctl.server.journal import Journal
 from exportctl.server.making import Making
-from exportctl.server.pool import Pool, WorkerDiedError
+from exportctl.server.pool import Pool, Share, WorkerDiedError
 from exportctl.server.progress import Reporter, Tally
 from exportctl.server.settings import Settings
 
@@ -77,6 +77,7 @@ class Pipeline:
         self._shared = pool
         self._journal = journal
         self._files = files
+        self._share = Share(user=journal.record.user, job=journal.record.id, gate=files.gate)
         self._folder = folder
         self._options = options
         self._growths = growths
@@ -107,7 +108,7 @@ class Pipeline:
         """Take back what is still to be done, and wait until nothing runs or writes any more."""
         if unwanted:
             self._making.stop()
-        await self._shared.cancel(self._journal.record.id)
+        await self._shared.cancel(self._share)
         await self._making.close()
         growth = self._growths.find(self._journal.record.id)
         if growth is not None:
@@ -266,7 +267,7 @@ class Pipeline:
             return f"image {index}"
 
     async def _pool(self, work: Callable[..., T], *args: object) -> T:
-        return await self._shared.run(self._journal.record.id, self._files.gate, work, *args)
+        return await self._shared.run(self._share, work, *args)
 
     async def _take(self, number: int, outcome: Outcome, stage: str) -> None:
         """Put what a task made into the archive."""

@@ -10,7 +10,7 @@ Promises, from `DESIGN.md` ("Work can run twice"):
   were submitted is tried once more, alone: the one that kills its worker again is the culprit, and only it fails.
 - Workers never outlive the server, whatever ends it, SIGKILL included.
 
-At most twice as many tasks as workers are handed out at once; jobs take turns.
+At most twice as many tasks as workers are handed out at once; users take turns, and among one user's jobs the jobs do.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exportctl.server.crew import Crew, ProcessCrew
+from exportctl.server.turns import Line
 
 T = TypeVar("T")
 
@@ -46,8 +47,18 @@ def _run_behind(gate: str, work: Callable[[], T]) -> T:
     return work()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Whose tasks they are: of which user's which job. No task begins once the file `gate` is gone."""
+
+    user: str
+    job: str
+    gate: Path
+
+
 @dataclass(eq=False, slots=True)
 class _Call:
+    user: str
     job: str
     work: Callable[[], Any]
     result: asyncio.Future[Any]
@@ -66,7 +77,7 @@ class Pool:
         self._make_crew = make_crew
         self._crew: Crew | None = None
         self._condemned: set[Crew] = set()
-        self._waiting: dict[str, deque[_Call]] = {}
+        self._waiting: Line[_Call] = Line()
         self._suspects: deque[_Call] = deque()
         self._running: set[_Call] = set()
         self._retired: deque[Crew] = deque(maxlen=4)
@@ -80,26 +91,29 @@ class Pool:
         futures = await asyncio.to_thread(lambda: [crew.executor.submit(os.getpid) for _ in range(self.workers)])
         await asyncio.gather(*map(asyncio.wrap_future, futures))
 
-    async def run(self, job: str, gate: Path, work: Callable[..., T], *args: object) -> T:
-        """Run `work(*args)` in a worker when it is the job's turn, if the file `gate` is there by then.
+    async def run(self, share: Share, work: Callable[..., T], *args: object) -> T:
+        """Run `work(*args)` in a worker when it is the job's turn, if the job's gate is there by then.
 
         Raises what the work raises, WorkerDiedError, or WithdrawnError.
         """
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        call = _Call(job, functools.partial(_run_behind, str(gate), functools.partial(work, *args)), result)
-        self._waiting.setdefault(job, deque()).append(call)
+        guarded = functools.partial(_run_behind, str(share.gate), functools.partial(work, *args))
+        call = _Call(share.user, share.job, guarded, result)
+        self._waiting.add(call.user, call.job, call)
         self._dispatch()
         try:
             return await result
         finally:
             self._withdraw(call)
 
-    async def cancel(self, job: str) -> None:
+    async def cancel(self, share: Share) -> None:
         """Return when no task of the job runs any more: those that take longer than the grace lose their process.
 
         The job's gate must be gone before.
         """
-        for call in [*self._waiting.pop(job, ()), *(call for call in self._suspects if call.job == job)]:
+        job = share.job
+        waiting = self._waiting.clear(share.user, job)
+        for call in [*waiting, *(call for call in self._suspects if call.job == job)]:
             call.result.cancel()
         self._suspects = deque(call for call in self._suspects if call.job != job)
         if await self._ended(job, self._grace):
@@ -117,7 +131,7 @@ class Pool:
 
     def counts(self) -> dict[str, int]:
         """Count workers and tasks."""
-        waiting = len(self._suspects) + sum(map(len, self._waiting.values()))
+        waiting = len(self._suspects) + len(self._waiting)
         return {"workers": self.workers, "running": len(self._running), "waiting": waiting}
 
     async def close(self) -> None:
@@ -129,7 +143,7 @@ class Pool:
             if crew is not None:
                 crew.kill()
                 crew.executor.shutdown(wait=False, cancel_futures=True)
-        for call in [*self._running, *self._suspects, *(call for queue in self._waiting.values() for call in queue)]:
+        for call in [*self._running, *self._suspects, *self._waiting.everything()]:
             call.result.cancel()
 
     def _current(self) -> Crew:
@@ -148,11 +162,7 @@ class Pool:
         return False
 
     def _withdraw(self, call: _Call) -> None:
-        queue = self._waiting.get(call.job)
-        if queue is not None and call in queue:
-            queue.remove(call)
-            if not queue:
-                del self._waiting[call.job]
+        self._waiting.remove(call.user, call.job, call)
         if call in self._suspects:
             self._suspects.remove(call)
         if call in self._running and call.future is not None:
@@ -184,15 +194,9 @@ class Pool:
         if self._suspects:
             # Alone: with no other task out, whoever's worker dies is known.
             return None if self._running else self._suspects.popleft()
-        if len(self._running) >= self.slots or any(call.suspect for call in self._running) or not self._waiting:
+        if len(self._running) >= self.slots or any(call.suspect for call in self._running):
             return None
-        job, queue = next(iter(self._waiting.items()))
-        call = queue.popleft()
-        # The job goes to the end of the line.
-        del self._waiting[job]
-        if queue:
-            self._waiting[job] = queue
-        return call
+        return self._waiting.next()
 
     def _done(self, call: _Call, future: Future[Any]) -> None:
         if call.future is not future:
@@ -228,7 +232,7 @@ class Pool:
         if call.suspect:
             self._suspects.appendleft(call)
         else:
-            self._waiting.setdefault(call.job, deque()).appendleft(call)
+            self._waiting.add(call.user, call.job, call, first=True)
 
     def _lose(self, crew: Crew) -> None:
         if crew is self._crew:

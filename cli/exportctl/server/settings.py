@@ -41,6 +41,8 @@ def random_id() -> str:
 class Settings:
     """`tokens` maps each token to its user; times are in seconds.
 
+    `jobs` and `jobs_per_user`: jobs without an end that there may be, and that one user may have; `jobs_at_once` of
+    them are worked on, `jobs_at_once_per_user` of one user.
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
     events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
     take, or no limit. `stall`: how long a socket may take nothing before it is cut. `handshake`: how long a session
@@ -58,8 +60,10 @@ class Settings:
     port: int = 0
     tls: Tls | None = None
     unix_socket: Path | None = None
+    jobs: int = 1000
     jobs_per_user: int = 100
     jobs_at_once: int = 2
+    jobs_at_once_per_user: int | None = None
     ephemeral: bool = False
     checks_folders: bool = True
     people: bool = False

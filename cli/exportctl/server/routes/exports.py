@@ -57,7 +57,7 @@ def routes(site: Site) -> list[Route]:
             correlation=_text(request.headers.get("X-Correlation-ID"), "X-Correlation-ID"),
             key=_text(request.headers.get("Idempotency-Key"), "Idempotency-Key"),
         )
-        with _refusing(site.settings.jobs_per_user):
+        with _refusing():
             record = await site.engine.start(wanted)
         message = "Export job started"
         return answer({"success": True, "jobId": record.id, "message": message, "lastSeq": record.last_seq})
@@ -91,15 +91,18 @@ def routes(site: Site) -> list[Route]:
 
 
 @contextmanager
-def _refusing(jobs_per_user: int) -> Iterator[None]:
+def _refusing() -> Iterator[None]:
     """Say why no job was made."""
     try:
         yield
     except ProjectError as error:
         raise Refusal(422, error.code, error.message, error.hint) from error
     except TooManyJobsError as error:
-        message = f"You have {jobs_per_user} unfinished exports already"
+        message = f"You have {error.limit} unfinished exports already"
         hint = "Wait for one to finish, or cancel one"
+        if error.of_all:
+            message = f"The server has {error.limit} unfinished exports already"
+            hint = "Ask again in a while"
         raise Refusal(429, "RATE_LIMIT_EXCEEDED", message, hint, {"Retry-After": "5"}) from error
     except LogFullError as error:
         hint = "Free some space on the server"
