@@ -600,6 +600,23 @@ async def test_many_jobs_are_followed_with_few_requests_at_a_time(peer, bench, t
     assert peer.most_at_once <= 2 * AT_ONCE
 
 
+@pytest.mark.parametrize("transport", ["auto", "polling"])
+async def test_a_job_that_is_asked_for_twice_is_followed_once(peer, bench, transport):
+    peer.log = WHOLE[:3]
+    async with following(peer, bench, transport=transport) as follower:
+        await follower.connected()
+        first = follower.watch(PROJECT, JOB)
+        second = follower.watch(PROJECT, JOB)
+        await until(lambda: bench.numbers() == [1, 2, 3])
+        async with peer.grown:
+            peer.log = WHOLE
+            peer.grown.notify_all()
+        for name, data in WHOLE[3:]:
+            await peer.sio.emit(name, data)
+        assert await end_of(first) is await end_of(second)
+    assert bench.numbers() == [1, 2, 3, 4, 5, 6]
+
+
 async def test_following_from_a_number_tells_only_what_lies_behind_it(peer, bench):
     peer.log = WHOLE
     async with following(peer, bench) as follower:

@@ -1,11 +1,12 @@
 """What this machine knows of starts whose answer nobody saw, and of what is parked here."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from exportctl.store import database as database_module
-from exportctl.store.database import MIGRATIONS, Database
+from exportctl.store.database import MIGRATIONS, Database, Unusable
 from exportctl.store.jobs import KEY_SECONDS, PARKED_SECONDS, Jobs, KnownJob, LostStart
 from exportctl.store.parked import is_parked, parked_server
 
@@ -63,6 +64,23 @@ class TestStarts:
         assert jobs.lost_starts() == []
         jobs.note_start(lost("new"))
         assert [start.key for start in jobs.lost_starts()] == ["new"]
+
+    def test_one_that_becomes_a_job_meanwhile_is_never_told_as_both(self, jobs):
+        jobs.note_start(lost())
+        other = Jobs(database=Database(folder=jobs.database.folder), now=jobs.now)
+        seen = []
+
+        def answer(statement):
+            if any("FROM start" in before for before in seen):
+                with contextlib.suppress(Unusable):  # it waits its turn
+                    other.database.use(lambda _: None, patience=0)
+                    other.begin(job("job-1", is_started_here=True), key="k")
+            seen.append(statement)
+
+        jobs.database.use(lambda connection: connection.set_trace_callback(answer))
+        starts, known = jobs.interrupted()
+        other.database.close()
+        assert ([start.key for start in starts], known) == (["k"], [])
 
 
 class TestParked:

@@ -136,10 +136,12 @@ class Follower:
         project_name: str | None = None,
         options: Mapping[str, object] | None = None,
     ) -> Watch:
-        """Begin to follow a job from the event behind `after`; await its `ended`.
+        """Begin to follow a job from the event behind `after`; await its `ended`. One that is followed is so already.
 
         `project_name` and `options` are what the caller knows of it already, for a server that does not say.
         """
+        if (watched := self._desk.watches.get(job_id)) is not None and not watched.ended.done():
+            return watched  # a second watch would take the events from the first
         watch = Watch(
             project_id=project_id,
             job=Job(job_id=job_id, project_id=project_id, project_name=project_name, seq=after),

@@ -112,14 +112,7 @@ class Jobs:
 
     def lost_starts(self) -> list[LostStart]:
         """Return the starts whose answer was not seen, the oldest first."""
-        rows = self.database.use(
-            lambda connection: connection.execute(
-                "SELECT key, asked_at, server, project_id, project_title, profile, options, is_wanted, output, extract,"
-                " overwrites, began_at FROM start WHERE began_at >= ? ORDER BY began_at, key",
-                (self.now() - KEY_SECONDS,),
-            ).fetchall()
-        )
-        return [_lost(row) for row in rows]
+        return self.database.use(self._starts)
 
     def is_parked(self, server: str) -> bool:
         """Return whether a folder of this machine holds a job that is still to be finished, or fetched."""
@@ -217,12 +210,16 @@ class Jobs:
         """Return the jobs started here of which no end is known, the oldest first."""
         return self._read("WHERE status IS NULL AND is_started_here ORDER BY began_at, job_id")
 
-    def interrupted(self) -> list[KnownJob]:
-        """Return the jobs that `resume` has to do with, the oldest first: unfinished, or wanted and not saved."""
-        return self._read(
+    def interrupted(self) -> tuple[list[LostStart], list[KnownJob]]:
+        """Return what `resume` has to do with, the oldest first: lost starts, and jobs unfinished or not yet saved.
+
+        Both of one instant: a start becomes a job while others run, and is then never told as both.
+        """
+        where = (
             "WHERE (status IS NULL AND (is_started_here OR is_wanted))"
             " OR (status = 'completed' AND is_wanted AND NOT is_saved) ORDER BY began_at, job_id"
         )
+        return self.database.use(lambda connection: (self._starts(connection), _jobs(connection, where)))
 
     def all(self, *, project: str | None = None, limit: int = KEPT_ENDED) -> list[KnownJob]:
         """Return the jobs of a project, by its id or title, or of all, the latest first."""
@@ -235,13 +232,20 @@ class Jobs:
         )
 
     def _read(self, rest: str, *values: str | int | None) -> list[KnownJob]:
-        rows = self.database.use(
-            lambda connection: connection.execute(
-                f"SELECT {_COLUMNS} FROM job {rest}",  # noqa: S608 - both are our own words
-                values,
-            ).fetchall()
+        return self.database.use(lambda connection: _jobs(connection, rest, *values))
+
+    def _starts(self, connection: "sqlite3.Connection") -> list[LostStart]:
+        rows = connection.execute(
+            "SELECT key, asked_at, server, project_id, project_title, profile, options, is_wanted, output, extract,"
+            " overwrites, began_at FROM start WHERE began_at >= ? ORDER BY began_at, key",
+            (self.now() - KEY_SECONDS,),
         )
-        return [_job(row) for row in rows]
+        return [_lost(row) for row in rows]
+
+
+def _jobs(connection: "sqlite3.Connection", rest: str, *values: str | int | None) -> list[KnownJob]:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM job {rest}", values)  # noqa: S608 - both are our own words
+    return [_job(row) for row in rows]
 
 
 _BEGIN: Final = """

@@ -82,8 +82,7 @@ def resume(*, shared: Shared, connection: Connection, saving: Saving) -> int:
 
 def _interrupted(memory: Memory, server: str | None, lost: dict[int, LostStart]) -> list[Report]:
     """Return a report for each job to go on with, of all servers or of this one, the oldest first; fill `lost`."""
-    starts = memory.ask(lambda jobs: jobs.lost_starts(), list[LostStart]())
-    known = memory.ask(lambda jobs: jobs.interrupted(), list[KnownJob]())
+    starts, known = memory.ask(lambda jobs: jobs.interrupted(), (list[LostStart](), list[KnownJob]()))
     reports = []
     for job, start in [*((start.job, start) for start in starts), *((job, None) for job in known)]:
         if server is not None and job.server != server:
