@@ -10,6 +10,7 @@ import json
 import pytest
 
 from exportctl.client import desk as desk_module
+from exportctl.client import doubt as doubt_module
 from exportctl.client import follow2 as follow2_module
 from exportctl.client import watch as watch_module
 from exportctl.client.api import Api
@@ -28,6 +29,7 @@ def soon(monkeypatch):
     monkeypatch.setattr(follow2_module, "SOON_SECONDS", 0.1)
     monkeypatch.setattr(follow2_module, "MUTE_SECONDS", 0.2)
     monkeypatch.setattr(desk_module, "PAGE_SECONDS", 0.2)
+    monkeypatch.setattr(doubt_module, "DOUBT_SECONDS", 0.3)
 
 
 async def followed(peer, lines, **options):
@@ -215,6 +217,51 @@ async def test_a_log_of_nonsense_that_has_ended_ends_the_following(events):
         end = await followed(peer, [], transport="polling")
     assert isinstance(end, Unreachable)
     assert end.code == "NO_END"
+
+
+class Contradicts(Peer):
+    """The status says that the job has ended; its log, its heartbeats and its subscription that it goes on."""
+
+    told = 0
+
+    def facts(self):
+        return super().facts() | {"lastSeq": self.told, "status": "processing"}
+
+    async def events(self, request):
+        found = [{"event": name, "data": data} for name, data in self.log[int(request.query["after"]) : self.told]]
+        await asyncio.sleep(0.01)
+        return response(200, {"events": found, **self.facts()})
+
+    async def subscribe(self, web, _data, ack):
+        await self.acknowledge(web, ack, {"ok": True, "protocol": 2, **self.facts()})
+        while True:
+            await web.send(packet("export:heartbeat", {"jobId": JOB, "lastSeq": self.told, "status": "processing"}))
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("transport", ["polling", "auto"])
+async def test_a_job_that_has_ended_by_its_status_alone_is_not_followed_for_ever(transport):
+    lines = []
+    with Contradicts() as peer:
+        peer.told = 3
+        end = await followed(peer, lines, transport=transport)
+    assert isinstance(end, Unreachable)
+    assert end.code == "NO_END"
+    assert numbers(lines) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("transport", ["polling", "auto"])
+async def test_a_log_that_lags_behind_the_status_is_waited_for(transport):
+    class Lags(Contradicts):
+        async def look(self, request):
+            answer = await super().look(request)
+            self.told = len(self.log)
+            return answer
+
+    lines = []
+    with Lags() as peer:
+        assert isinstance(await followed(peer, lines, transport=transport), Completed)
+    assert numbers(lines) == WHOLE
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, NotAllowed), (403, NotAllowed), (404, NotFound), (422, Rejected)])

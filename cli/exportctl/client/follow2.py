@@ -14,6 +14,7 @@ from exportctl.client import failures
 from exportctl.client.api import LONG_POLL_SECONDS
 from exportctl.client.calls import Calls
 from exportctl.client.desk import AT_ONCE, LONGEST_WAIT, Desk
+from exportctl.client.doubt import doubt
 from exportctl.client.socket import Socket, SocketLost
 from exportctl.client.watch import Watch
 from exportctl.model.errors import Busy, ExportctlError, Unreachable
@@ -39,10 +40,13 @@ class LogDialogue:
     _polled: set[str] = field(init=False, default_factory=set)
     _has_news: bool = field(init=False, default=False)
     _is_mute: bool = field(init=False, default=False)
+    _doubting: asyncio.Task[None] | None = field(init=False, default=None)
     _turn: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     def attend(self, watch: Watch) -> None:
         """Subscribe, or poll where there is no socket."""
+        if self._doubting is None:
+            self._doubting = self.desk.run(doubt(self.desk, self._glance))
         if self.desk.socket is not None:
             self.desk.run(self._subscribe(watch, self.desk.socket))
         elif self.desk.transport != "socket":
@@ -212,7 +216,7 @@ class LogDialogue:
     async def _look(self, watch: Watch) -> None:
         try:
             async with self.desk.gate:
-                await self._read_log(watch, wait=0, source=Source.POLL, attempts=1)
+                await self._glance(watch)
         except ExportctlError as error:
             if not (failures.is_passing(error) or isinstance(error, Busy)):
                 watch.fail(error)
@@ -259,7 +263,10 @@ class LogDialogue:
             await self._read_log(watch, wait=LONG_POLL_SECONDS, source=Source.POLL, attempts=1)
             return
         async with self.desk.gate:
-            await self._read_log(watch, wait=0, source=Source.POLL, attempts=1)
+            await self._glance(watch)
+
+    async def _glance(self, watch: Watch) -> None:
+        await self._read_log(watch, wait=0, source=Source.POLL, attempts=1)
 
     async def _read_log(self, watch: Watch, *, wait: int, source: Source, attempts: int) -> None:
         cursor = watch.sequencer.cursor
@@ -283,13 +290,7 @@ class LogDialogue:
         if watch.is_over(page.status, page.last_seq) and watch.sequencer.cursor:
             await self._settle(watch, attempts=attempts)
         if watch.is_without_end(page.status, cursor):
-            watch.fail(
-                Unreachable(
-                    f"the server says that job {watch.job.job_id} is {page.status}, and its log does not hold the end",
-                    hint=f"exportctl status {watch.project_id}/{watch.job.job_id}",
-                    code="NO_END",
-                )
-            )
+            watch.fail_without_end()
 
     async def _settle(self, watch: Watch, *, attempts: int) -> None:
         """Take the end of a job that lies before the cursor (`follow --after`): known, and not told again."""

@@ -7,11 +7,11 @@ from typing import Final
 from msgspec.structs import replace
 
 from exportctl.client.sequencer import Sequencer
-from exportctl.model.errors import ExportctlError
+from exportctl.model.errors import ExportctlError, Unreachable
 from exportctl.model.job import Job
 from exportctl.protocol.events import Data
 
-_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _FRUITLESS: Final = 3
 """Readings of an ended job's log, some seconds apart, that may bring nothing: a log may lag behind the status."""
 _MOST_REWINDS: Final = 10
@@ -43,6 +43,11 @@ class Watch:
             self.ended.set_exception(error)
             self.ended.exception()  # looked at: where nobody waits, the error is not lost, the command ended before it
 
+    def fail_without_end(self) -> None:
+        """End the following of a job that has ended by all that the server says, but for its log."""
+        error = f"the server says that job {self.job.job_id} has ended, and its log does not hold the end"
+        self.fail(Unreachable(error, hint=f"exportctl status {self.project_id}/{self.job.job_id}", code="NO_END"))
+
     def rewind(self) -> bool:
         """Begin again at the log's first event; False where that was done too often."""
         self.rewinds += 1
@@ -52,10 +57,10 @@ class Watch:
 
     def is_over(self, status: str | None, last_seq: int) -> bool:
         """Whether the job has ended by the server's `status`, and no event is to come that would tell it."""
-        return status in _ENDED and last_seq <= self.sequencer.cursor and not self.ended.done()
+        return status in ENDED and last_seq <= self.sequencer.cursor and not self.ended.done()
 
     def is_without_end(self, status: str, cursor: int) -> bool:
         """Note one reading of the log, from `cursor`; whether the job has ended and its log keeps holding no end."""
-        is_fruitless = status in _ENDED and self.sequencer.cursor == cursor and not self.ended.done()
+        is_fruitless = status in ENDED and self.sequencer.cursor == cursor and not self.ended.done()
         self.fruitless = self.fruitless + 1 if is_fruitless else 0
         return self.fruitless >= _FRUITLESS
