@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import count_images
 from exportctl.server.export.names import entry_names, folded
 from exportctl.server.export.opencv import cv2
@@ -22,7 +23,7 @@ from exportctl.server.export.reading.labelme import is_labelme, read_labelme
 from exportctl.server.export.reading.yolo import read_labels, read_names
 from exportctl.server.export.remarks import Remarks
 from exportctl.server.export.shapes import part_area
-from exportctl.server.export.tasks import ProjectError, plan_export
+from exportctl.server.export.tasks import plan_export
 
 SQUARE = [10, 10, 30, 10, 30, 30, 10, 30]
 

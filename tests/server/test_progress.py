@@ -27,12 +27,12 @@ def told_of(totals, advances, *, pause_after=()):
 
     async def main():
         journal, ticks = RememberingJournal(), asyncio.Semaphore(0)
-        tally = Tally(totals, began=0)
+        tally = Tally(totals)
 
         async def sleep(_seconds):
             await ticks.acquire()
 
-        reporter = Reporter(journal, tally, interval=0.1, clock=lambda: 10.0, written=lambda: 7, sleep=sleep)
+        reporter = Reporter(journal, tally, interval=0.1, left=lambda: 41.26, written=lambda: 7, sleep=sleep)
         telling = asyncio.create_task(reporter.tell())
         for number, (stage, images) in enumerate(advances):
             reporter.advance(stage, images, f"{stage} {number}")
@@ -89,20 +89,11 @@ def test_the_message_is_the_one_of_the_wire():
     (event,) = told_of({"visualizations": 50}, [("visualizations", 50)])
     assert event["message"] == "Generating visualizations (50/50): visualizations 0"
     assert (event["template"], event["bytesWritten"]) == ("export.stage.visualizations", 7)
+    assert event["estimatedTimeRemaining"] == 41.3
     assert event["data"] == {"current": 50, "total": 50, "fileName": "visualizations 0"}
 
 
-def test_time_left_is_said_when_it_can_be_known_and_not_before():
-    tally = Tally({"images": 100}, began=100.0)
-    assert tally.eta(200.0) is None, "nothing is done"
-    tally.advance("images", 1, "a")
-    assert tally.eta(200.0) is None, "one of a hundred tells little"
-    tally.advance("images", 24, "b")
-    assert tally.eta(100.1) is None, "a tenth of a second tells little"
-    assert tally.eta(110.0) == 30.0
-
-
 def test_more_work_than_was_foreseen_is_never_more_than_all():
-    tally = Tally({"images": 3, "metrics": 3}, began=0)
+    tally = Tally({"images": 3, "metrics": 3})
     assert tally.advance("images", 5, "x").current == 3
     assert tally.progress() < 100

@@ -22,9 +22,9 @@ import orjson
 
 from exportctl.server.ending import tell_cancelled, tell_failed, tell_made
 from exportctl.server.expiry import Expiry
+from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
 from exportctl.server.export.selection import check_selection
-from exportctl.server.export.tasks import ProjectError
 from exportctl.server.failures import JobFailedError, failure_of
 from exportctl.server.files import JobFiles, remove, shut
 from exportctl.server.growth import Growths

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from exportctl.server.archive import SourceChangedError
-from exportctl.server.export.tasks import ProjectError
+from exportctl.server.export.errors import ProjectError
 from exportctl.server.job import JobError
 from exportctl.server.log import LogFullError
 from exportctl.server.pool import WorkerDiedError

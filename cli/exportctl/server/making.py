@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from exportctl.server.archive import ArchiveWriter, NotThatArchiveError, Sealed
-from exportctl.server.export.tasks import Entry, Outcome
+from exportctl.server.export.outcome import Entry, Outcome
 from exportctl.server.files import JobFiles
 from exportctl.server.growth import Growth
 from exportctl.server.ledger import Done, Ledger, Past, read_past

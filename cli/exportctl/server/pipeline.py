@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from exportctl.server.archive import Sealed
+from exportctl.server.export.effort import efforts
+from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions
+from exportctl.server.export.outcome import Outcome
 from exportctl.server.export.tasks import (
-    Outcome,
     Plan,
-    ProjectError,
     Step,
     image_task,
     plan_export,
@@ -32,6 +33,7 @@ from exportctl.server.export.tasks import (
 )
 from exportctl.server.failures import failure_of, told_to_users
 from exportctl.server.files import JobFiles
+from exportctl.server.forecast import Forecast
 from exportctl.server.growth import Growths
 from exportctl.server.job import EventName, Status
 from exportctl.server.journal import Journal
@@ -151,18 +153,18 @@ class Pipeline:
             message="Export started",
         )
 
-    def _reporter(self, totals: Mapping[str, int]) -> Reporter:
+    def _reporter(self, totals: Mapping[str, int], left: Callable[[], float | None]) -> Reporter:
         return Reporter(
             self._journal,
-            Tally(totals, self._clock() - self._making.elapsed, self._journal.record.progress),
+            Tally(totals, self._journal.record.progress),
             interval=self._settings.coalesce,
-            clock=self._clock,
+            left=left,
             written=lambda: self._making.size,
         )
 
     async def _tell_all_done(self, totals: Mapping[str, int]) -> None:
         """Tell the last state of every stage: the server died before, or while, it was told."""
-        reporter = self._reporter(totals)
+        reporter = self._reporter(totals, lambda: None)
         for stage, total in totals.items():
             reporter.advance(stage, total, "")
         reporter.close()
@@ -171,18 +173,20 @@ class Pipeline:
     async def _work(self, plan: Plan) -> Sealed:
         # The README and the central directory are the compression's two steps: the rest was packed as it came.
         totals = {**stage_totals(plan, self._options), "compression": 2}
-        reporter = self._reporter(totals)
+        hands, whole = self._shared.workers, efforts(plan, self._options)
+        forecast = Forecast(began=self._clock(), hands=hands, efforts=whole)
+        reporter = self._reporter(totals, lambda: forecast.left(self._clock()))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(reporter.tell())
-                count = await self._steps(plan, reporter)
+                count = await self._steps(plan, reporter, forecast)
                 sealed = await self._finish(plan, count, reporter, totals)
                 reporter.close()
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return sealed
 
-    async def _steps(self, plan: Plan, reporter: Reporter) -> int:
+    async def _steps(self, plan: Plan, reporter: Reporter, forecast: Forecast) -> int:
         """Have all steps done, `window` of them out at once; returns their number; raises the first failure alone."""
         window = asyncio.Semaphore(self._shared.slots + self._shared.workers)
         groups: dict[str, set[asyncio.Task[None]]] = defaultdict(set)
@@ -192,11 +196,11 @@ class Pipeline:
             if before:
                 await asyncio.wait(before)
             async with window:
-                await self._step(number, step, reporter)
+                await self._step(number, step, reporter, forecast)
 
         async def begun(number: int, step: Step) -> None:
             try:
-                await self._step(number, step, reporter)
+                await self._step(number, step, reporter, forecast)
             finally:
                 window.release()
 
@@ -206,6 +210,7 @@ class Pipeline:
                     number += 1
                     if self._is_done(number, step):
                         self._steps_done += 1
+                        forecast.skip(step.group, step.effort)
                         for stage in step.stages:
                             reporter.advance(stage, step.images, "")
                         continue
@@ -228,8 +233,9 @@ class Pipeline:
         """Say whether an earlier server did this step, and what it left for others is there."""
         return number in self._making.past.steps and (step.leaves is None or Path(step.leaves).exists())
 
-    async def _step(self, number: int, step: Step, reporter: Reporter) -> None:
+    async def _step(self, number: int, step: Step, reporter: Reporter, forecast: Forecast) -> None:
         stage = step.stages[-1]
+        forecast.begin(self._clock(), number, step.group, step.effort)
         try:
             outcome = await self._pool(step.call, *step.args)
         except WorkerDiedError as death:
@@ -242,6 +248,7 @@ class Pipeline:
             raise failure_of(error, stage) from error
         await self._take(number, outcome, stage)
         self._steps_done += 1
+        forecast.end(self._clock(), number, outcome.effort)
         for name in step.stages:
             reporter.advance(name, step.images, outcome.item)
 

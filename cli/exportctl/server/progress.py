@@ -24,9 +24,6 @@ TEXTS = {
     "compression": "Compressing archive",
 }
 
-_EARLIEST_ETA = 0.5
-_LEAST_FOR_ETA = 3.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageState:
@@ -60,13 +57,12 @@ class StageState:
 
 @dataclass(slots=True)
 class Tally:
-    """Count what is done. `totals`: images by stage, of the stages of this job; `began`: monotonic seconds.
+    """Count what is done. `totals`: images by stage, of the stages of this job.
 
     `highest`: the progress that clients know of already, in a job that is taken up.
     """
 
     totals: Mapping[str, int]
-    began: float
     highest: float = 0
     _counts: dict[str, int] = field(default_factory=dict)
 
@@ -83,16 +79,12 @@ class Tally:
         self.highest = max(self.highest, round(100 * done / sum(weights.values()), 2))
         return self.highest
 
-    def eta(self, now: float) -> float | None:
-        """Say how many seconds are left if it goes on like this; None until that can be known."""
-        elapsed, progress = now - self.began, self.progress()
-        if elapsed < _EARLIEST_ETA or progress < _LEAST_FOR_ETA:
-            return None
-        return round(elapsed * (100 - progress) / progress, 1)
-
 
 class Reporter:
-    """Tell a job's progress to its journal. Run `tell` as a task; call `close` to have the rest told and `tell` end."""
+    """Tell a job's progress to its journal. Run `tell` as a task; call `close` to have the rest told and `tell` end.
+
+    `left` gives the seconds left, None while they are not known; `written` the bytes of the archive.
+    """
 
     def __init__(
         self,
@@ -100,14 +92,14 @@ class Reporter:
         tally: Tally,
         *,
         interval: float,
-        clock: Callable[[], float],
+        left: Callable[[], float | None],
         written: Callable[[], int],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._journal = journal
         self._tally = tally
         self._interval = interval
-        self._clock = clock
+        self._left = left
         self._written = written
         self._sleep = sleep
         self._news = asyncio.Event()
@@ -152,7 +144,8 @@ class Reporter:
     async def _event(self, state: StageState) -> None:
         # A state that waited may be told behind a later one of another stage.
         progress = self._told = max(self._told, state.progress)
-        eta, message = self._tally.eta(self._clock()), state.message()
+        left, message = self._left(), state.message()
+        eta = None if left is None else round(left, 1)
         data = {
             "phase": "processing",
             "stage": state.stage,

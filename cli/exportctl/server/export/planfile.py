@@ -43,6 +43,16 @@ class PlannedImage:
     first: int
     annotations: tuple[Annotation, ...]
 
+    @property
+    def pixels(self) -> int:
+        """How many; 0 where the size is not known."""
+        return (self.header.width or 0) * (self.header.height or 0)
+
+    @property
+    def points(self) -> int:
+        """How many all outlines and holes have together."""
+        return sum(len(part.outer) + sum(map(len, part.holes)) for one in self.annotations for part in one.parts)
+
 
 class PlanWriter:
     """Writes a plan file image by image; leaving the `with` block puts it into place, an exception leaves nothing."""
@@ -55,6 +65,8 @@ class PlanWriter:
         self._offset = 0
         self.count = 0
         self.annotations = 0
+        self.points = 0
+        self.pixels = 0
         self.categories: dict[str, int] = {}
 
     def category(self, name: str) -> int:
@@ -85,6 +97,8 @@ class PlanWriter:
         self._offset += len(line)
         self.count += 1
         self.annotations += len(image.annotations)
+        self.points += image.points
+        self.pixels += image.pixels
 
     def __enter__(self) -> Self:
         return self

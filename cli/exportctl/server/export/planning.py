@@ -63,7 +63,15 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
             remarks.settle()
     if bare_count:
         remarks.say(f"no polygons in {bare_count} of {len(images)} images: {some_names(bare, bare_count)}")
-    plan = Plan(folder=folder, file=plan_file, count=len(images), polygons=writer.annotations, warnings=remarks.lines())
+    plan = Plan(
+        folder=folder,
+        file=plan_file,
+        count=len(images),
+        polygons=writer.annotations,
+        points=writer.points,
+        pixels=writer.pixels,
+        warnings=remarks.lines(),
+    )
     keep_facts(plan, digest)
     return plan
 

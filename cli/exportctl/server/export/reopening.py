@@ -14,10 +14,11 @@ from typing import Any
 
 import orjson
 
+from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import Listing
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.selection import open_folder, selected_images
-from exportctl.server.export.tasks import Plan, ProjectError
+from exportctl.server.export.tasks import Plan
 
 _PLAN_FILES = ("", ".index", ".categories")
 
@@ -27,6 +28,8 @@ def keep_facts(plan: Plan, digest: str) -> None:
     facts = {
         "count": plan.count,
         "polygons": plan.polygons,
+        "points": plan.points,
+        "pixels": plan.pixels,
         "warnings": plan.warnings,
         "sizes": _sizes(plan.file),
         "project": digest,
@@ -77,6 +80,8 @@ def reopened(folder: str, plan_file: str, options: ExportOptions) -> Plan | None
         file=plan_file,
         count=facts["count"],
         polygons=facts["polygons"],
+        points=facts["points"],
+        pixels=facts["pixels"],
         warnings=tuple(facts["warnings"]),
     )
 

@@ -5,10 +5,10 @@ No message names the folder's place on the server's disk.
 
 from collections.abc import Sequence
 
+from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import Listing, list_folder
 from exportctl.server.export.names import composed
 from exportctl.server.export.remarks import printable, some_names
-from exportctl.server.export.tasks import ProjectError
 
 
 def check_selection(folder: str, selected: Sequence[str]) -> None:

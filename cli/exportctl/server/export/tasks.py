@@ -8,12 +8,14 @@ Importing this module loads no image library: each task imports what it needs, i
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from exportctl.server.export.effort import efforts, image_effort
 from exportctl.server.export.options import ExportOptions
+from exportctl.server.export.outcome import Entry, Outcome
 
 STAGES = ("images", "visualizations", "annotations", "metrics", "compression")
 SLICE = 32
@@ -22,60 +24,21 @@ SLICE = 32
 _TRAVELS = 1 << 18
 
 
-class ProjectError(Exception):
-    """The folder cannot be exported at all.
-
-    `code` is PROJECT_NOT_FOUND, PROJECT_EMPTY, PROJECT_UNREADABLE or IMAGE_NOT_FOUND; of an export that was interrupted
-    also PROJECT_CHANGED or SERVER_RESTARTED, which starting it again cures.
-    """
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(code, message, hint)
-        self.code = code
-        self.message = message
-        self.hint = hint
-
-    def __str__(self) -> str:
-        return self.message
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One file of the archive: its bytes, or the file that holds them; exactly one of the two.
-
-    `name` is the path within the archive, with forward slashes. `owned` files are ours: delete them once they are
-    appended. `deflate` is for text; images are stored as they are.
-    """
-
-    name: str
-    data: bytes | None = None
-    file: str | None = None
-    owned: bool = False
-    deflate: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a task made. `item` is the relative path of the image last worked on, or ''; `seconds` are by stage."""
-
-    entries: tuple[Entry, ...] = ()
-    warnings: tuple[str, ...] = ()
-    item: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A project that was read: small whatever the number of images, since it travels with every task.
 
-    What is known of each image lies in the file `file`, with an index beside it. `polygons` counts annotations.
-    `warnings` are those of reading; `steps` sends the tasks a plan without them.
+    What is known of each image lies in the file `file`, with an index beside it. `polygons` counts annotations,
+    `points` those of their outlines, `pixels` those of all images. `warnings` are those of reading; `steps` sends the
+    tasks a plan without them.
     """
 
     folder: str
     file: str
     count: int
     polygons: int
+    points: int = 0
+    pixels: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -85,7 +48,7 @@ class Step:
 
     When it is done, each of `stages` has advanced by `images` images. A step with `after` may begin only when every
     step whose `group` is that name is done; all such steps come before it in the order of `steps`. `leaves` is a file
-    that those behind it read.
+    that those behind it read. `effort` is what it is expected to cost (`export.effort`).
     """
 
     group: str
@@ -93,6 +56,7 @@ class Step:
     images: int
     call: Callable[..., Outcome]
     args: tuple[object, ...]
+    effort: float
     after: str | None = None
     leaves: str | None = None
 
@@ -141,11 +105,14 @@ def steps(plan: Plan, options: ExportOptions, parts: str) -> Iterator[Step]:
     It is a generator: 100,000 images need no list. Slices run ahead of the images, two for one, so that the tables,
     which need every slice, are made while images are still being drawn and no core idles at the end.
     """
-    light = replace(plan, warnings=())
+    light, whole = replace(plan, warnings=()), efforts(plan, options)
     if "coco" in options.annotations:
         images = plan.count if _counts("coco", options) else 0
-        yield Step(group="coco", stages=("annotations",), images=images, call=coco_task, args=(light, options, parts))
-    slices = _slices(light, options, parts)
+        args = (light, options, parts)
+        yield Step(
+            group="coco", stages=("annotations",), images=images, call=coco_task, args=args, effort=whole["coco"]
+        )
+    slices = _slices(light, options, parts, whole)
     stages = tuple(
         stage for stage, wanted in (("images", options.images), ("visualizations", options.visualizations)) if wanted
     )
@@ -153,35 +120,51 @@ def steps(plan: Plan, options: ExportOptions, parts: str) -> Iterator[Step]:
         for _ in range(2):
             yield from next(slices, ())
         for index in range(start, min(start + SLICE, plan.count)):
-            yield Step(group="images", stages=stages, images=1, call=image_task, args=(light, index, options, parts))
+            one: tuple[object, ...] = (light, index, options, parts)
+            effort = whole["images"] / plan.count
+            yield Step(group="images", stages=stages, images=1, call=image_task, args=one, effort=effort)
     for rest in slices:
         yield from rest
 
 
-def _slices(plan: Plan, options: ExportOptions, parts: str) -> Iterator[tuple[Step, ...]]:
+def _slices(plan: Plan, options: ExportOptions, parts: str, whole: Mapping[str, float]) -> Iterator[tuple[Step, ...]]:
     """Yield the steps of one slice at a time, and those of the tables behind the last one."""
     for start in range(0, plan.count, SLICE):
         stop = min(start + SLICE, plan.count)
-        made = []
+        share, made = (stop - start) / plan.count, []
         if options.metrics:
-            args: tuple[object, ...] = (plan, start, stop, options, parts)
-            rows = _part(parts, f"rows-{start}.jsonl")
             made.append(
-                Step(group="rows", stages=("metrics",), images=stop - start, call=metrics_task, args=args, leaves=rows)
+                Step(
+                    group="rows",
+                    stages=("metrics",),
+                    images=stop - start,
+                    call=metrics_task,
+                    args=(plan, start, stop, options, parts),
+                    effort=share * whole["rows"],
+                    leaves=_part(parts, f"rows-{start}.jsonl"),
+                )
             )
-        for name in options.annotations:
-            if name != "coco":
-                args = (plan, name, start, stop, options, parts)
-                images = stop - start if _counts(name, options) else 0
-                made.append(Step(group=name, stages=("annotations",), images=images, call=annotation_task, args=args))
+        made += [
+            Step(
+                group=name,
+                stages=("annotations",),
+                images=stop - start if _counts(name, options) else 0,
+                call=annotation_task,
+                args=(plan, name, start, stop, options, parts),
+                effort=share * whole[name],
+            )
+            for name in options.annotations
+            if name != "coco"
+        ]
         yield tuple(made)
     yield tuple(
         Step(
-            group="tables",
+            group=f"{name} table",
             stages=("metrics",),
             images=0,  # its rows were counted
             call=table_task,
             args=(plan, name, options, parts),
+            effort=whole[f"{name} table"],
             after="rows",
         )
         for name in options.metrics
@@ -222,7 +205,13 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
                 warnings.append(f"{image.title} {error}{copied}")
             else:
                 entries.append(Entry(name=f"visualizations/{image.stem}.png", file=path, owned=True))
-    return Outcome(entries=tuple(entries), warnings=tuple(warnings), item=image.title, seconds=seconds)
+    return Outcome(
+        entries=tuple(entries),
+        warnings=tuple(warnings),
+        item=image.title,
+        seconds=seconds,
+        effort=image_effort(image.pixels, image.points, options),
+    )
 
 
 def annotation_task(  # noqa: PLR0917 - the arguments of a task travel as a tuple

@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from exportctl.server.answers import Refusal, answer, number_of, object_of, status_of
 from exportctl.server.engine import StartRequest, TooManyJobsError
+from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
-from exportctl.server.export.tasks import ProjectError
 from exportctl.server.log import KeyConflictError, LogFullError
 from exportctl.server.site import Site
 

@@ -1,0 +1,32 @@
+"""What a task hands back: files for the archive, what to warn of, and what it took."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file of the archive: its bytes, or the file that holds them; exactly one of the two.
+
+    `name` is the path within the archive, with forward slashes. `owned` files are ours: delete them once they are
+    appended. `deflate` is for text; images are stored as they are.
+    """
+
+    name: str
+    data: bytes | None = None
+    file: str | None = None
+    owned: bool = False
+    deflate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a task made. `item` is the relative path of the image last worked on, or ''; `seconds` are by stage.
+
+    `effort` is that of the step (`Step.effort`) where it is known only now.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    warnings: tuple[str, ...] = ()
+    item: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    effort: float | None = None
