@@ -217,6 +217,18 @@ class Partial:
             self.path.unlink()
 
 
+def is_left(path: Path) -> bool:
+    """Whether bytes lie in the partial at `path` that no command is fetching on with right now."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(descriptor).st_size > 0
+        finally:
+            os.close(descriptor)
+    return False
+
+
 def discard(path: Path) -> None:
     """Take away the partial at `path`, whose archive there will not be, unless a command is writing to it."""
     with contextlib.suppress(OSError):

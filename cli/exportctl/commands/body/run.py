@@ -19,7 +19,16 @@ from exportctl.commands.body.job_name import way_back
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import embedded, place_for, reached
 from exportctl.commands.body.session import Session, conduct
-from exportctl.commands.body.starting import JOB, Begun, begin, joined, named_job, running_job, wanted_job
+from exportctl.commands.body.starting import (
+    JOB,
+    Begun,
+    begin,
+    begun_before,
+    joined,
+    named_job,
+    running_job,
+    wanted_job,
+)
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, embedded_project, settings_of
 from exportctl.commands.options import Connection, Content, IfBusy, Interrupt, Saving, Shared
@@ -90,6 +99,8 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
         await follower.connected(before_start=True)
         wanted, report = wanted_job(reach.settings, project, options, destination), session.report
         claim, begun = await _claim(stack, session, reach, project, wanted, joins=asked.if_busy == "join")
+        if begun is None and not destination.overwrite and not destination.is_stdout:
+            begun = await begun_before(session, api, project, wanted)
         async with Ahead() as ahead:
             with Stopping(session=session, on_interrupt=asked.on_interrupt) as stopping:
                 if begun is None:

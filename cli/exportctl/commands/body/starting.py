@@ -13,7 +13,7 @@ import orjson
 from exportctl.client.api import Api, Project
 from exportctl.client.asking import is_lost
 from exportctl.client.destination import JOB_LETTERS, Destination
-from exportctl.client.partial import Partial
+from exportctl.client.partial import Partial, is_left
 from exportctl.client.starting import start_job
 from exportctl.commands.body import exporting
 from exportctl.commands.body.session import Session
@@ -91,6 +91,40 @@ def joined(session: Session, project: Project, job_id: str) -> Begun:
     """Say that a running job is followed, in place of one of its own."""
     _log(session, project, "busy-joined", f"job {job_id} of the same options is running: it is followed")
     return Begun(job_id=job_id, is_joined=True)
+
+
+async def begun_before(session: Session, api: Api, project: Project, wanted: KnownJob) -> Begun | None:
+    """Return the job of this very command that was interrupted while its archive came; None where there is none.
+
+    It is finished and its archive is still there, partly here too, where no other command goes on with it. A job that
+    still runs is none of these: what is to become of two at once says `--if-busy`.
+    """
+    _, known = session.memory.ask(lambda jobs: jobs.interrupted(), (list[LostStart](), list[KnownJob]()))
+    for job in reversed(known):
+        begun = Begun(job_id=job.job_id, is_joined=True)
+        same = named_job(wanted, begun)
+        is_same = (job.server, job.project_id, job.options) == (same.server, same.project_id, same.options)
+        if not (is_same and (job.output, job.extract) == (same.output, same.extract)):
+            continue
+        if job.partial is None or not await asyncio.to_thread(is_left, job.partial):
+            continue
+        try:
+            if (await api.status(project.id, job.job_id)).status != "completed":
+                continue
+            await api.measure(project.id, job.job_id)
+        except ExportctlError:
+            continue  # whatever is wrong with that one, another is begun
+        _log(
+            session,
+            project,
+            "interrupted-before",
+            f"job {job.job_id} of this command was interrupted while its archive came: it goes on (a new export:"
+            " --overwrite)",
+        )
+        session.report.job_id = job.job_id
+        session.memory.begin(session.report, same)
+        return begun
+    return None
 
 
 def _note_start(jobs: Jobs, start: LostStart) -> None:
