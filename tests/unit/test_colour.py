@@ -34,6 +34,12 @@ def test_the_variables_decide_before_the_terminal(variables, terminal, pipe):
     assert wants_colour(variables.get, is_terminal=False) is pipe
 
 
+def test_an_error_is_one_line_for_a_mail():
+    error = Usage("no such\nthing", hint="try another")
+    assert failure(error, is_one_line=True) == "exportctl: error: no such … (try another)\n"
+    assert failure(Usage("no"), is_one_line=True) == failure(Usage("no"))
+
+
 def test_an_error_says_the_same_without_its_colour():
     error = Usage("no such thing", hint="try another")
     assert re.sub(r"\x1b\[\d+m", "", failure(error, colour=True)) == failure(error)

@@ -33,7 +33,7 @@ def refused(*words, **environment):
         (["xyzzy"], "no such command 'xyzzy'", "exportctl --help"),
         ([""], "no such command ''", "exportctl --help"),
         (["--nonsense=1", "run", "x"], "no such option: --nonsense", "exportctl run --help"),
-        (["--quiet", "run", "x"], "--quiet belongs behind the command's name", "exportctl run --quiet"),
+        (["--verbose", "run", "x"], "--verbose belongs behind the command's name", "exportctl run --verbose"),
         (["run"], "missing TARGET", "exportctl run --help"),
         (["download"], "missing JOB", "exportctl download --help"),
         (["run", "a", "b"], "one argument too many: 'b'", "exportctl run --help"),
@@ -57,6 +57,12 @@ def test_a_wrong_word_is_named_and_the_way_on_is_told(words, message, hint):
     assert first.startswith(f"exportctl: error: {message}")
     assert hint is None or second == f"  hint: {hint}"
     assert printed == ""
+
+
+@pytest.mark.parametrize("quiet", ["-q", "--quiet", "-vq"])
+def test_where_quiet_was_asked_for_the_refusal_is_one_line(quiet):
+    told, _ = refused("run", "x", quiet, "--zzz")
+    assert told == "exportctl: error: no such option: --zzz (exportctl run --help)\n"
 
 
 @pytest.mark.parametrize("columns", ["24", "200"])

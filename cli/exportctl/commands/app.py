@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from exportctl.commands.declared import Declared
 from exportctl.commands.layout import SETTINGS, told
+from exportctl.commands.options import Shared
 from exportctl.model.errors import Usage
 from exportctl.startup.answers import says_yes
 
@@ -128,7 +129,7 @@ def run(arguments: list[str]) -> int:
             raise
         from exportctl.commands.body.refusing import refuse  # noqa: PLC0415 - heavy, and only for what is refused
 
-        return refuse(_named(arguments), usage, ndjson=_wants_ndjson(arguments), events=_wanted_events(arguments))
+        return refuse(_named(arguments), usage, _wanted(arguments))
     return status if isinstance(status, int) else 0
 
 
@@ -162,13 +163,18 @@ def _named(arguments: list[str]) -> str | None:
     return first if first in COMMANDS else None
 
 
-def _wants_ndjson(arguments: list[str]) -> bool:
-    options = _options(arguments)
-    return "--ndjson" in options or "--json" in options or says_yes("EXPORTCTL_NDJSON")
+def _wanted(arguments: list[str]) -> Shared:
+    """Return how a refusal is to be told: what was refused may stand before or behind the words that say it."""
+    options = set(_options(arguments))
+    return Shared(
+        ndjson=bool(options & {"--ndjson", "--json"}) or says_yes("EXPORTCTL_NDJSON"),
+        events=_wanted_events(arguments),
+        quiet="--quiet" in options or any("q" in word and not word.strip("-qv") for word in options),
+    )
 
 
 def _wanted_events(arguments: list[str]) -> str | None:
-    """Return where the lines shall go too: what was refused may stand before or behind it."""
+    """Return where the lines shall go too."""
     wanted = os.environ.get("EXPORTCTL_EVENTS") or None
     options = _options(arguments)
     for place, word in enumerate(options, start=1):

@@ -102,5 +102,5 @@ def command(
             hint="pip install 'exportctl[server]'",
             code="NO_SERVER_EXTRA",
         )
-        return refuse("serve", missing, ndjson=False)
+        return refuse("serve", missing)
     return serve(folders or [], listening=listening, who=who, work=work)

@@ -21,7 +21,7 @@ from exportctl.model.lines import SCHEMA_VERSION, ExportProgress, Numbered
 
 HEADER: Final = ("v", "seq", "event", "timestamp", "elapsed", "jobId", "projectId", "correlationId", "source")
 _IN_HEADER: Final = frozenset({"job_id", "project_id", "source", "timestamp"})
-ABSENT_WHEN_NONE: Final = ("serverSeq", "jobCorrelationId")
+ABSENT_WHEN_NONE: Final = ("serverSeq", "jobCorrelationId", "stages")
 _MAX_DEPTH: Final = 128
 """Levels of nesting that are written; orjson writes 254."""
 _WORD: Final = range(-(2**63), 2**64)

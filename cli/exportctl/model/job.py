@@ -210,6 +210,7 @@ def _ended(job: Job, event: End, source: Source) -> tuple[Job, tuple[Line, ...]]
                 **_header(job, event, source),
                 warnings=event.warnings,
                 processing_time=event.processing_time,
+                stages=None if event.stages is None else dict(event.stages),
             )
         case Failed():
             line = ExportFailedLine(

@@ -148,6 +148,10 @@ class ExportCompleted(ExportLine, frozen=True, kw_only=True):
     event: ClassVar[str] = "export:completed"
     warnings: tuple[str, ...]
     processing_time: Annotated[float | None, Key("Seconds.")]
+    stages: Annotated[
+        dict[str, float] | None,
+        Key("Seconds of work by stage; stages run side by side. Absent where the server does not say."),
+    ] = None
 
 
 class ExportFailedLine(ExportLine, frozen=True, kw_only=True):

@@ -53,11 +53,11 @@ def open_stream(sinks: Sinks) -> Stream:
     )
 
 
-def show(error: ExportctlError) -> None:
-    """Put the words to standard error, where there is one."""
+def show(error: ExportctlError, *, quiet: bool = False) -> None:
+    """Put the words to standard error, where there is one; on a single line where `quiet`."""
     with contextlib.suppress(OSError):
         colour = wants_colour(os.environ.get, is_terminal=os.isatty(2))
-        os.write(2, failure(error, colour=colour).encode("utf-8", "replace"))
+        os.write(2, failure(error, colour=colour, is_one_line=quiet).encode("utf-8", "replace"))
 
 
 def put(lines: list[str]) -> None:

@@ -12,13 +12,14 @@ from exportctl.model.lines import Hello, Outcome, Result
 from exportctl.startup.early import no_more
 
 
-def refuse(command: str | None, error: ExportctlError, *, ndjson: bool, events: str | None = None) -> int:
+def refuse(command: str | None, error: ExportctlError, shared: Shared | None = None) -> int:
     """Tell a command that could not even begin: its `hello` and `result` where lines were asked for, and the words.
 
-    `events` that cannot be had are not the news: the refusal is.
+    An events file that cannot be had is not the news: the refusal is. No progress is shown, whatever was asked for, and
+    an option that is wrong itself is left out by whoever calls.
     """
     no_more()
-    shared = Shared(ndjson=ndjson, events=events, progress="none")
+    shared = replace(shared or Shared(), progress="none", lang=None)
     try:
         sinks = open_sinks(shared)
     except ExportctlError:
@@ -31,8 +32,8 @@ def refuse(command: str | None, error: ExportctlError, *, ndjson: bool, events: 
     except BrokenPipeError:
         number = signal.SIGPIPE
     except ExportctlError as worse:
-        show(worse)
+        show(worse, quiet=shared.quiet)
     stream.close()
-    show(error)
+    show(error, quiet=shared.quiet)
     pass_on(number)
     return error.exit_status

@@ -71,7 +71,7 @@ def render(file: str, *, speed: str | None, progress: ProgressMode, lang: str | 
         factor = parse_speed(speed)
         recording = Recording(file)
     except ExportctlError as error:
-        return refuse("render", error, ndjson=False)
+        return refuse("render", error)
     if speed is None and recording.is_file:
         factor = 1.0
     clock = _Clock(factor)

@@ -25,11 +25,11 @@ def report(file: str, *, svg: bool, output: str) -> int:
         else:
             _write(Path(output), text)
     except ExportctlError as error:
-        return refuse("report", error, ndjson=False)
+        return refuse("report", error)
     except BrokenPipeError:
         pass_on(signal.SIGPIPE)
     except OSError as error:
-        return refuse("report", CannotWrite(f"cannot write the report: {error.strerror}"), ndjson=False)
+        return refuse("report", CannotWrite(f"cannot write the report: {error.strerror}"))
     return 0
 
 

@@ -25,7 +25,7 @@ def serve(folders: list[str], *, listening: Listening, who: Who, work: Work) -> 
             return serve_users.change(who, kept, folders)
         return _serve(folders, listening, who, work, kept)
     except ExportctlError as error:
-        return refuse("serve", error, ndjson=False)
+        return refuse("serve", error)
 
 
 def _serve(folders: list[str], listening: Listening, who: Who, work: Work, kept: Path) -> int:

@@ -285,7 +285,7 @@ def conduct(
     try:
         sinks = open_sinks(shared if has_progress else replace(shared, progress="none"))
     except ExportctlError as error:
-        return refuse(command, error, ndjson=shared.ndjson, events=shared.events)
+        return refuse(command, error, shared)
     stream = open_stream(sinks)
     session = Session(
         command=command,
@@ -308,7 +308,7 @@ def conduct(
     session.memory.close()
     stream.close()
     for problem in session.errors:
-        show(problem)
+        show(problem, quiet=shared.quiet)
     if session.printed and session.caught is not signal.SIGPIPE:
         try:
             put(session.printed)
@@ -316,7 +316,7 @@ def conduct(
             session.caught = session.caught or signal.SIGPIPE
             status = signal_status(session.caught)
         except ExportctlError as error:
-            show(error)
+            show(error, quiet=shared.quiet)
             status = status or error.exit_status
     pass_on(session.caught)
     return status
