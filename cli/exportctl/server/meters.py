@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exportctl.server.engine import Engine
 from exportctl.server.job import JobRecord
 from exportctl.server.pool import Pool
+from exportctl.server.sending import ZERO_COPY
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _ANSWERS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -74,6 +75,8 @@ class Meters:
                     self._answers.labels(*labels).observe(time.perf_counter() - begin)
                 elif message["type"] == "http.response.body":
                     self._sent.labels(route).inc(len(message.get("body", b"")))
+                elif message["type"] == ZERO_COPY:
+                    self._sent.labels(route).inc(message["count"])
                 await send(message)
 
             await app(scope, receive, noted)

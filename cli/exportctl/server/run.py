@@ -22,6 +22,7 @@ from exportctl.server.growth import LostError
 from exportctl.server.log import LogUnusableError
 from exportctl.server.people.database import PeopleUnusableError
 from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, check_tls, make_state
+from exportctl.server.sending import FileProtocol
 from exportctl.server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     Socket.stall = settings.stall
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=FileProtocol,
         ws=Socket,
         ws_max_size=_LARGEST_PACKET,
         ws_per_message_deflate=False,

@@ -29,9 +29,9 @@ from exportctl.server.routes.conditions import (
     is_another,
     is_known,
 )
+from exportctl.server.sending import send_part
 from exportctl.server.site import Site
 
-BLOCK = 1 << 18
 _RANGE = re.compile(r"bytes=\s*(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))\s*\Z", re.ASCII | re.IGNORECASE)
 
 
@@ -79,7 +79,7 @@ def routes(site: Site) -> list[Route]:
 
 
 class FileSlice(Response):
-    """Stream a part of an open file, at most one block of it in memory, and close it whatever happens."""
+    """Send a part of an open file, and close it whatever happens."""
 
     def __init__(self, file: BinaryIO, part: range, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(None, status, {**headers, "Content-Length": str(len(part))}, "application/zip")
@@ -87,25 +87,28 @@ class FileSlice(Response):
         self._part = part
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it, and stop as soon as the client is gone: `send` would go on in silence."""
+        """Send it, and stop as soon as the client is gone: `send` would go on in silence.
+
+        Raises ShorterError for one that was cut on disk: the connection is cut too, since a clean end would call it
+        complete.
+        """
+        sending = asyncio.create_task(self._send(scope, send))
         gone = asyncio.create_task(disconnected(receive))
         try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if scope["method"] == "HEAD" or not self._part:
-                await send({"type": "http.response.body"})
-                return
-            for start in range(self._part.start, self._part.stop, BLOCK):
-                length = min(BLOCK, self._part.stop - start)
-                block = await asyncio.to_thread(os.pread, self._file.fileno(), length, start)
-                if len(block) != length:
-                    # Cut on disk: the connection is cut too, since a clean end would call it complete.
-                    raise OSError("The archive is shorter than it was")
-                if gone.done():
-                    return
-                await send({"type": "http.response.body", "body": block, "more_body": start + length < self._part.stop})
+            await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
         finally:
-            gone.cancel()
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
             self._file.close()
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            await send_part(scope, send, self._file.fileno(), self._part)
+        await send({"type": "http.response.body"})
 
 
 def _part(request: Request, etag: str, size: int) -> tuple[range, bool]:

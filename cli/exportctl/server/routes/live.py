@@ -17,9 +17,8 @@ from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
 from exportctl.server.growth import Growth, LostError
 from exportctl.server.job import JobRecord
 from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, is_another
+from exportctl.server.sending import ShorterError, send_part
 from exportctl.server.site import Site
-
-BLOCK = 1 << 18
 
 
 def is_asked(request: Request) -> bool:
@@ -54,7 +53,7 @@ async def answer(site: Site, record: JobRecord, request: Request) -> Response:
 
 
 class LiveStream(Response):
-    """Stream a growing file, at most one block of it in memory; raises LostError, which cuts the connection."""
+    """Send a growing file; raises LostError, which cuts the connection."""
 
     def __init__(self, growth: Growth, offset: int, headers: Mapping[str, str]) -> None:
         super().__init__(None, 200, headers, "application/zip")
@@ -88,12 +87,10 @@ class LiveStream(Response):
             while (durable := await self._growth.beyond(at)) > at:
                 if file < 0:
                     file = await asyncio.to_thread(_open, self._growth.path)
-                while at < durable:
-                    block = await asyncio.to_thread(os.pread, file, min(BLOCK, durable - at), at)
-                    if not block:
-                        raise LostError
-                    at += len(block)
-                    await send({"type": "http.response.body", "body": block, "more_body": True})
+                await send_part(scope, send, file, range(at, durable))
+                at = durable
+        except ShorterError as error:
+            raise LostError from error
         finally:
             if file >= 0:
                 os.close(file)
