@@ -118,7 +118,9 @@ def _twin(hint: Any) -> Any:
 
 def _plain(found: _Schema) -> _Schema:
     """Return a schema in the wire's spelling: no defaults, since every key is there, and null beside one type."""
-    schema = {key: value for key, value in found.items() if key not in {"default", "title", "additionalProperties"}}
+    schema = {key: value for key, value in found.items() if key not in {"default", "title"}}
+    if isinstance(schema.get("additionalProperties"), bool):
+        del schema["additionalProperties"]  # further keys are allowed everywhere; of values of one type it says which
     if "properties" in schema:
         schema["properties"] = {camel(name): _plain(rules) for name, rules in schema["properties"].items()}
         schema["required"] = list(schema["properties"])
