@@ -194,7 +194,9 @@ async def test_a_server_that_signs_nobody_in_has_no_sign_in(server):
 async def test_a_token_named_at_the_start_works_beside_the_users(site):
     async with site.client() as client:
         assert (await client.get("/api/projects")).status_code == 200
-        assert (await client.get("/api/auth/profile")).json()["data"] == {"id": "ana", "email": None}
+        profile = (await client.get("/api/auth/profile")).json()["data"]
+        assert (profile["id"], profile["email"]) == ("ana", None)
+        assert (await client.get("/api/auth/check")).json()["data"]["user"] == profile
         assert refusal(await client.post("/api/auth/tokens", json={"name": "x"})) == (403, "NO_USER")
 
 

@@ -68,6 +68,10 @@ async def test_projects_are_paged_and_searched_and_equal_names_told_apart(settin
         found = (await client.get("/api/projects", params={"search": "CELLS (3", "page": 1})).json()
         assert [project["title"] for project in found["projects"]] == ["cells (3)"]
         one = (await client.get(f"/api/projects/{found['projects'][0]['id']}")).json()["project"]
+        assert [(image["id"], image["fileSize"] > 0) for image in one.pop("images")] == [
+            ("cell 0001.png", True),
+            ("cell 0002.png", True),
+        ]
         assert one == found["projects"][0]
 
 

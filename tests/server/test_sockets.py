@@ -142,8 +142,22 @@ async def test_protocol_1s_cancel_really_ends_the_job(settings_for, tmp_path):
         job_id = await server.start(client)
         await socket.wait_for("export:started")
         await socket.send("operation:cancel", {"operationId": job_id, "operationType": "export"})
-        assert (await socket.wait_for("operation:cancel-ack"))["success"] is True
-        assert (await socket.wait_for("export:cancelled"))["jobId"] == job_id
+        ack = await socket.wait_for("operation:cancel-ack")
+        assert (ack["success"], ack["operationId"], ack["operationType"]) == (True, job_id, "export")
+        await socket.wait(lambda s: s.order.count("export:cancelled") == 2)
+        told = [data for name, data in socket.events if name == "export:cancelled"]
+        assert sorted(name for data in told for name in ("jobId", "operationId") if name in data) == [
+            "jobId",
+            "operationId",
+        ]
+        assert {data.get("jobId", data.get("operationId")) for data in told} == {job_id}
+
+
+async def test_protocol_1s_cancel_of_what_is_not_there_is_told_too(server):
+    async with connected(server.url, TOKEN) as socket:
+        await socket.send("operation:cancel", {"operationId": "nobody", "operationType": "bogus"})
+        ack = await socket.wait_for("operation:cancel-ack")
+        assert (ack["success"], ack["operationId"], ack["error"]) == (False, "nobody", "No such export job")
 
 
 async def test_history_is_answered_and_then_pushed(server):

@@ -5,7 +5,7 @@ of this machine and no traceback, whatever went wrong.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from exportctl.server import bodies
 from exportctl.server.job import JobRecord, timestamp
 
 PROTOCOL_HEADER = "Export-Protocol"
@@ -42,7 +43,9 @@ class Refusal(Exception):
 
 
 def answer(
-    body: Mapping[str, Any] | list[dict[str, Any]], status: int = 200, headers: Mapping[str, str] | None = None
+    body: Mapping[str, object] | Sequence[Mapping[str, object]],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer with JSON that no cache may keep."""
     kept = {PROTOCOL_HEADER: PROTOCOL, "Cache-Control": "no-store", **(headers or {})}
@@ -51,8 +54,10 @@ def answer(
 
 def refused(refusal: Refusal) -> Response:
     """Answer with an error."""
-    body = {"success": False, "error": refusal.error, "code": refusal.code}
-    return answer(body | ({"hint": refusal.hint} if refusal.hint else {}), refusal.status, refusal.headers)
+    body: bodies.Refused = {"success": False, "error": refusal.error, "code": refusal.code}
+    if refusal.hint:
+        body["hint"] = refusal.hint
+    return answer(body, refusal.status, refusal.headers)
 
 
 async def on_refusal(_request: Request, error: Exception) -> Response:
@@ -112,7 +117,7 @@ def number_of(request: Request, name: str, default: int, least: int, most: int) 
     return min(max(int(given[:19]), least), most)
 
 
-def status_of(record: JobRecord, now: float) -> dict[str, Any]:
+def status_of(record: JobRecord, now: float) -> bodies.Job:
     """Spell a job's status as it is at `now` (Unix seconds): an archive whose time is over is none."""
     archive = record.archive
     expired = archive is not None and archive.expires <= now
@@ -121,7 +126,7 @@ def status_of(record: JobRecord, now: float) -> dict[str, Any]:
         "jobId": record.id,
         "projectId": record.project,
         "userId": record.user,
-        "status": record.status,
+        "status": record.status.value,
         "phase": record.phase,
         "stage": record.stage,
         "stageProgress": record.stage_progress,
@@ -131,8 +136,9 @@ def status_of(record: JobRecord, now: float) -> dict[str, Any]:
         "log": record.log,
         "lastSeq": record.last_seq,
         "archive": None if archive is None or expired else archive.to_wire(),
+        "filePath": None if archive is None or expired else archive.file_name,
         "expiresAt": None if archive is None else timestamp(archive.expires),
-        "error": record.error and record.error.to_wire(),
+        "error": None if record.error is None else record.error.to_wire(),
         "warnings": record.warnings,
         "createdAt": timestamp(record.created),
         "completedAt": None if record.completed is None else timestamp(record.completed),

@@ -21,6 +21,7 @@ from exportctl.server.settings import Settings
 from exportctl.server.site import Site
 from exportctl.server.sockets import Sockets
 from exportctl.server.sqlite_log import SqliteLog
+from exportctl.server.tickets import Tickets, key_in
 
 _ROUTES = (auth, health, metrics, projects, exports, events, download)
 
@@ -64,7 +65,16 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
         meters = Meters(engine, pool, lambda: log.appended, clock=settings.clocks.now)
         guard = Guard(settings.tokens, people)
         try:
-            yield Site(settings=settings, log=log, pool=pool, engine=engine, guard=guard, people=people, meters=meters)
+            yield Site(
+                settings=settings,
+                log=log,
+                pool=pool,
+                engine=engine,
+                guard=guard,
+                tickets=Tickets(key_in(settings.state / "tickets.key"), settings.clocks.now),
+                people=people,
+                meters=meters,
+            )
         finally:
             # A worker that loses its server while it starts complains aloud.
             await asyncio.gather(warming, return_exceptions=True)

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from exportctl.server import bodies
+
 
 class Status(StrEnum):
     """Where a job stands, in the words of the wire."""
@@ -65,7 +67,7 @@ class ArchiveFacts:
     sha256: str
     expires: float
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> bodies.Archive:
         """Spell it as the status does."""
         return {"fileName": self.file_name, "fileSize": self.size, "sha256": self.sha256}
 
@@ -79,7 +81,7 @@ class JobError:
     hint: str | None = None
     retryable: bool = False
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> bodies.Failure:
         """Spell it as the status does."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 

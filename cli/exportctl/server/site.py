@@ -13,6 +13,7 @@ from exportctl.server.meters import Meters
 from exportctl.server.people.people import People
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Project, Settings
+from exportctl.server.tickets import AnotherTicketError, TicketError, Tickets
 
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -26,6 +27,7 @@ class Site:
     pool: Pool
     engine: Engine
     guard: Guard
+    tickets: Tickets
     people: People | None
     meters: Meters
 
@@ -55,8 +57,25 @@ class Site:
 
     async def job(self, request: Request) -> JobRecord:
         """Return the job of the path, if it is this user's and of the path's project; raises Refusal (401, 404)."""
-        record = await self.engine.job(self.user(request), request.path_params["job"])
-        # A job whose folder is no longer served is still its user's.
-        if record is None or request.path_params.get("project", record.project) != record.project:
-            raise Refusal(404, "JOB_NOT_FOUND", "No such export job")
-        return record
+        return _of_path(request, await self.engine.job(self.user(request), request.path_params["job"]))
+
+    async def job_by_ticket(self, request: Request) -> JobRecord:
+        """Return the job of the path to whoever has a download token for it, else as `job`; Refusal (401, 403, 404)."""
+        token = request.query_params.get("token")
+        if not token:
+            return await self.job(request)
+        job_id = request.path_params["job"]
+        try:
+            self.tickets.check(token, job_id)
+        except AnotherTicketError as error:
+            raise Refusal(403, "FORBIDDEN", str(error), "Ask for a token of this job") from error
+        except TicketError as error:
+            raise Refusal(401, "UNAUTHORIZED", str(error), "Ask for a new one: POST …/download-token") from error
+        return _of_path(request, await self.log.job(job_id))
+
+
+def _of_path(request: Request, record: JobRecord | None) -> JobRecord:
+    # A job whose folder is no longer served is still its user's.
+    if record is None or request.path_params.get("project", record.project) != record.project:
+        raise Refusal(404, "JOB_NOT_FOUND", "No such export job")
+    return record

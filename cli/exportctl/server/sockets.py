@@ -20,9 +20,10 @@ from starlette.requests import cookie_parser
 
 from exportctl.server.answers import status_of
 from exportctl.server.auth import ACCESS_COOKIE, SignInError, bearer
+from exportctl.server.calls import LONGEST_TEXT, Answer, RefusedCallError, refusal_of, text_of, whole_of
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.doorway import Server
-from exportctl.server.job import ENDS, JobRecord, timestamp
+from exportctl.server.job import ENDS, JobRecord, Status, timestamp
 from exportctl.server.site import Site
 
 T = TypeVar("T")
@@ -35,30 +36,23 @@ _library.setLevel(logging.CRITICAL)
 
 _PAGE = 100
 _CALLS_AT_ONCE = 16
-_LONGEST_TEXT = 1000
 _HISTORY = 10
 _LONGEST_HISTORY = 1000
-
-Answer = dict[str, Any]
-
-
-class RefusedCallError(Exception):
-    """A client's event is answered with `{ok: false, code, error}`."""
-
-    def __init__(self, code: str, error: str) -> None:
-        super().__init__(error)
-        self.code = code
 
 
 @dataclass(eq=False, slots=True)
 class _Reader:
-    """One connected socket. `following`: the task that tells it of a job, by job."""
+    """One connected socket.
+
+    `following`: the task that tells it of a job, by job; `ending`: the jobs that it cancels as operations.
+    """
 
     sid: str
     user: str
     following: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     subscribed: bool = False
     watching: set[str] = field(default_factory=set)
+    ending: set[str] = field(default_factory=set)
     calls: int = 0
     gone: bool = False
 
@@ -154,20 +148,20 @@ class Sockets:
         async def guarded(sid: str, data: object = None, *_more: object) -> Answer:
             reader = self._readers.get(sid)
             if reader is None:
-                return _refusal("NOT_CONNECTED", "This socket is not connected")
+                return refusal_of("NOT_CONNECTED", "This socket is not connected")
             if not isinstance(data, dict):
-                return _refusal("BAD_DATA", "The event's data must be an object")
+                return refusal_of("BAD_DATA", "The event's data must be an object")
             if reader.calls >= _CALLS_AT_ONCE:
-                return _refusal("TOO_MANY_CALLS", f"{_CALLS_AT_ONCE} calls are being worked on already")
+                return refusal_of("TOO_MANY_CALLS", f"{_CALLS_AT_ONCE} calls are being worked on already")
             reader.calls += 1
             try:
                 return await handler(reader, data)
             except RefusedCallError as refusal:
-                return _refusal(refusal.code, str(refusal))
+                return refusal_of(refusal.code, str(refusal))
             except Exception:
                 # The caller waits for an answer, whatever went wrong.
                 logger.exception("A socket's call failed")
-                return _refusal("INTERNAL_ERROR", "The server made a mistake")
+                return refusal_of("INTERNAL_ERROR", "The server made a mistake")
             finally:
                 reader.calls -= 1
 
@@ -175,7 +169,7 @@ class Sockets:
 
     async def _subscribe(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
         record = await self._job(reader, data)
-        after, gap = start_of(record, _whole(data, "after"), _text(data, "log"))
+        after, gap = start_of(record, whole_of(data, "after"), text_of(data, "log"))
         if not reader.subscribed:
             reader.subscribed = True
             for job_id in list(reader.following):
@@ -204,28 +198,37 @@ class Sockets:
 
     async def _cancel(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
         record = await self._job(reader, data)
-        begun = await self.site.engine.cancel(record, by="user", reason=_text(data, "reason"))
+        begun = await self.site.engine.cancel(record, by="user", reason=text_of(data, "reason"))
         return {"ok": True, "status": "cancelling" if begun else record.status}
 
     async def _history(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
-        project = _text(data, "projectId")
+        project = text_of(data, "projectId")
         if project not in self.site.engine.projects:
             raise RefusedCallError("PROJECT_NOT_FOUND", "No such project")
-        limit = min(_whole(data, "limit") or _HISTORY, _LONGEST_HISTORY)
+        limit = min(whole_of(data, "limit") or _HISTORY, _LONGEST_HISTORY)
         reader.watching.add(project or "")
         jobs = await self.site.engine.history(reader.user, project, limit)
         return {"ok": True, "jobs": [status_of(job, self.site.now()) for job in jobs]}
 
     async def _cancel_operation(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
-        """Answer as protocol 1 does, with an event; but here the job really ends."""
-        operation = _text(data, "operationId") or ""
-        record = await self._job(reader, {"jobId": operation})
-        await self.site.engine.cancel(record, by="user", reason=None)
-        await self._emit(reader, "operation:cancel-ack", {"success": True, "operationId": operation})
-        return {"ok": True}
+        """Answer as protocol 1 does, with events; but here the job really ends, and only then is it said."""
+        told = {name: data[name] for name in ("operationId", "operationType") if isinstance(data.get(name), str)}
+        said: Answer = {"ok": True}
+        try:
+            record = await self._job(reader, {"jobId": text_of(data, "operationId")})
+            reader.ending.add(record.id)
+            if not await self.site.engine.cancel(record, by="user", reason=None):
+                reader.ending.discard(record.id)
+        except RefusedCallError as refusal:
+            # Protocol 1 has no acknowledgements: whoever waits is told by the event.
+            said = refusal_of(refusal.code, str(refusal))
+            told = {name: text[:LONGEST_TEXT] for name, text in told.items()} | {"error": str(refusal)}
+        told["timestamp"] = timestamp(self.site.now())
+        await self._emit(reader, "operation:cancel-ack", {"success": said["ok"], **told})
+        return said
 
     async def _job(self, reader: _Reader, data: Mapping[str, Any]) -> JobRecord:
-        job_id = _text(data, "jobId")
+        job_id = text_of(data, "jobId")
         if not job_id:
             raise RefusedCallError("BAD_DATA", "jobId must be a text")
         record = await self.site.engine.job(reader.user, job_id)
@@ -240,8 +243,16 @@ class Sockets:
                 continue
             if not reader.subscribed and not record.status.ended and record.id not in reader.following:
                 self._follow(reader, record.id, 0)
+            if record.id in reader.ending and record.status.ended:
+                self._end_operation(reader, record)
             if record.project in reader.watching:
                 self._start(self._emit, reader, "export:history", {"job": status_of(record, self.site.now())})
+
+    def _end_operation(self, reader: _Reader, record: JobRecord) -> None:
+        reader.ending.discard(record.id)
+        if record.status is Status.CANCELLED:
+            ended = {"operationId": record.id, "message": record.message, "timestamp": timestamp(self.site.now())}
+            self._start(self._emit, reader, "export:cancelled", ended)
 
     def _follow(self, reader: _Reader, job_id: str, after: int) -> None:
         """Have the reader told of a job's events beyond `after` as they come."""
@@ -304,10 +315,6 @@ def _cookie(environ: Mapping[str, Any]) -> str | None:
     return cookie_parser(environ.get("HTTP_COOKIE", "")).get(ACCESS_COOKIE)
 
 
-def _refusal(code: str, error: str) -> Answer:
-    return {"ok": False, "code": code, "error": error}
-
-
 def _sync(record: JobRecord) -> dict[str, Any]:
     return {
         "jobId": record.id,
@@ -321,19 +328,3 @@ def _sync(record: JobRecord) -> dict[str, Any]:
         "lastSeq": record.last_seq,
         "log": record.log,
     }
-
-
-def _text(data: Mapping[str, Any], name: str) -> str | None:
-    value = data.get(name)
-    if value is None or (isinstance(value, str) and len(value) <= _LONGEST_TEXT):
-        return value
-    raise RefusedCallError("BAD_DATA", f"{name} must be a text of at most {_LONGEST_TEXT} characters")
-
-
-def _whole(data: Mapping[str, Any], name: str) -> int:
-    value = data.get(name)
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
-        raise RefusedCallError("BAD_DATA", f"{name} must be a whole number, 0 or more")
-    return value

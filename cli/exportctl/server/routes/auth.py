@@ -5,11 +5,12 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from exportctl.server.answers import Refusal, answer, object_of
 from exportctl.server.auth import ACCESS_COOKIE, is_own_page
+from exportctl.server.contract import Endpoint, Promise
 from exportctl.server.job import timestamp
+from exportctl.server.people import bodies
 from exportctl.server.people.people import People
 from exportctl.server.people.sessions import ACCESS_SECONDS, Pair, SessionOverError
 from exportctl.server.people.tokens import MOST_TOKENS, PersonalToken, TooManyTokensError
@@ -22,15 +23,39 @@ _FLAG_COOKIE = "authenticated"
 _LONGEST_EMAIL = 254
 _LONGEST_NAME = 100
 
+_SIGN_IN = Promise(
+    says="Sign in",
+    takes=bodies.SignIn,
+    gives={200: bodies.SignedIn},
+    refuses=(400, 401, 403, 404, 408, 413, 429),
+    is_open=True,
+)
+_RENEW = Promise(
+    says="Renew a session by its refresh cookie, which is good once",
+    gives={200: bodies.Done},
+    refuses=(401, 403),
+    is_open=True,
+)
+_SIGN_OUT = Promise(says="Sign out", gives={200: bodies.Done}, refuses=(403,), is_open=True)
+_TOKENS = Promise(says="The personal tokens", gives={200: bodies.Tokens}, refuses=(403,))
+_MAKE_TOKEN = Promise(
+    says="Make a personal token",
+    takes=bodies.TokenName,
+    gives={201: bodies.MadeToken},
+    refuses=(400, 403, 408, 409, 413, 422),
+)
+_END_TOKEN = Promise(says="End a personal token", gives={200: bodies.Done}, refuses=(403, 404))
 
-def routes(site: Site) -> list[Route]:
+
+def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module: none for a server that signs nobody in."""
     if site.people is None:
         return []
-    return [*_session_routes(site, site.people), *_token_routes(site, site.people)]
+    people = site.people
+    return [*_session_routes(people), *_profile_routes(site, people), *_token_routes(site, people)]
 
 
-def _session_routes(site: Site, people: People) -> list[Route]:
+def _session_routes(people: People) -> list[Endpoint]:
     async def login(request: Request) -> Response:
         _from_own_page(request)
         if not people.users.are_there():
@@ -46,7 +71,7 @@ def _session_routes(site: Site, people: People) -> list[Route]:
         if user is None:
             people.attempts.failed(address, email.casefold())
             raise Refusal(401, "UNAUTHORIZED", "Wrong email or password")
-        body = {"success": True, "data": {"user": _shown(user)}, "message": "Signed in"}
+        body: bodies.SignedIn = {"success": True, "data": {"user": _shown(user)}, "message": "Signed in"}
         return _with_cookies(request, answer(body), people.sessions.open(user.id, remember=remember))
 
     async def refresh(request: Request) -> Response:
@@ -58,33 +83,47 @@ def _session_routes(site: Site, people: People) -> list[Route]:
             pair = people.sessions.renew(token)
         except SessionOverError as error:
             raise Refusal(401, "UNAUTHORIZED", str(error), "Sign in again") from error
-        return _with_cookies(request, answer({"success": True, "data": None, "message": "Renewed"}), pair)
+        return _with_cookies(request, answer(_done("Renewed")), pair)
 
     async def logout(request: Request) -> Response:
         _from_own_page(request)
         people.sessions.end(request.cookies.get(_REFRESH_COOKIE, ""))
-        ended = answer({"success": True, "data": None, "message": "Signed out"})
+        ended = answer(_done("Signed out"))
         ended.delete_cookie(ACCESS_COOKIE, path="/")
         ended.delete_cookie(_REFRESH_COOKIE, path=_REFRESH_PATH)
         ended.delete_cookie(_FLAG_COOKIE, path="/")
         return ended
 
-    async def profile(request: Request) -> Response:
-        user = people.users.find(site.user(request))
-        # A token named at the server's start has a user, and nobody behind it.
-        shown = _shown(user) if user else {"id": site.user(request), "email": None}
-        return answer({"success": True, "data": shown})
-
     return [
-        Route("/api/auth/login", login, methods=["POST"]),
-        Route("/api/auth/refresh", refresh, methods=["POST"]),
-        Route("/api/auth/refresh-token", refresh, methods=["POST"]),
-        Route("/api/auth/logout", logout, methods=["POST"]),
-        Route("/api/auth/profile", profile),
+        Endpoint("/api/auth/login", login, _SIGN_IN, methods=["POST"]),
+        Endpoint("/api/auth/refresh", refresh, _RENEW, methods=["POST"]),
+        Endpoint("/api/auth/refresh-token", refresh, _RENEW, methods=["POST"]),
+        Endpoint("/api/auth/logout", logout, _SIGN_OUT, methods=["POST"]),
     ]
 
 
-def _token_routes(site: Site, people: People) -> list[Route]:
+def _profile_routes(site: Site, people: People) -> list[Endpoint]:
+    def whoever(request: Request) -> bodies.User:
+        user_id = site.user(request)
+        user = people.users.find(user_id)
+        return _shown(user) if user else _shown_token(user_id)
+
+    async def profile(request: Request) -> Response:
+        body: bodies.Profile = {"success": True, "data": whoever(request), "message": "The profile"}
+        return answer(body)
+
+    async def check(request: Request) -> Response:
+        user: bodies.CheckedUser = {"authenticated": True, "user": whoever(request)}
+        body: bodies.Checked = {"success": True, "data": user, "message": "Signed in"}
+        return answer(body)
+
+    return [
+        Endpoint("/api/auth/profile", profile, Promise(says="Who is signed in", gives={200: bodies.Profile})),
+        Endpoint("/api/auth/check", check, Promise(says="Whether one is signed in", gives={200: bodies.Checked})),
+    ]
+
+
+def _token_routes(site: Site, people: People) -> list[Endpoint]:
     def somebody(request: Request) -> User:
         user = people.users.find(site.user(request))
         if user is None:
@@ -93,7 +132,8 @@ def _token_routes(site: Site, people: People) -> list[Route]:
 
     async def shown(request: Request) -> Response:
         tokens = people.tokens.of(somebody(request).id)
-        return answer({"success": True, "data": [_token(token) for token in tokens]})
+        body: bodies.Tokens = {"success": True, "data": [_token(token) for token in tokens]}
+        return answer(body)
 
     async def make(request: Request) -> Response:
         user = somebody(request)
@@ -104,17 +144,18 @@ def _token_routes(site: Site, people: People) -> list[Route]:
             token, secret = people.tokens.make(user.id, name.strip())
         except TooManyTokensError as error:
             raise Refusal(409, "TOO_MANY_TOKENS", f"You have {MOST_TOKENS} tokens", "End one of them first") from error
-        return answer({"success": True, "data": _token(token) | {"token": secret}}, 201)
+        body: bodies.MadeToken = {"success": True, "data": {**_token(token), "token": secret}}
+        return answer(body, 201)
 
     async def end(request: Request) -> Response:
         if not people.tokens.end(somebody(request).id, request.path_params["token"]):
             raise Refusal(404, "TOKEN_NOT_FOUND", "No such token")
-        return answer({"success": True, "data": None})
+        return answer(_done("Ended"))
 
     return [
-        Route("/api/auth/tokens", shown),
-        Route("/api/auth/tokens", make, methods=["POST"]),
-        Route("/api/auth/tokens/{token}", end, methods=["DELETE"]),
+        Endpoint("/api/auth/tokens", shown, _TOKENS),
+        Endpoint("/api/auth/tokens", make, _MAKE_TOKEN, methods=["POST"]),
+        Endpoint("/api/auth/tokens/{token}", end, _END_TOKEN, methods=["DELETE"]),
     ]
 
 
@@ -143,9 +184,24 @@ def _with_cookies(request: Request, response: Response, pair: Pair) -> Response:
     return response
 
 
-def _shown(user: User) -> dict[str, Any]:
-    return {"id": user.id, "email": user.email, "emailVerified": False, "createdAt": timestamp(user.created)}
+def _done(message: str) -> bodies.Done:
+    return {"success": True, "data": None, "message": message}
 
 
-def _token(token: PersonalToken) -> dict[str, Any]:
+def _shown(user: User) -> bodies.User:
+    return {
+        "id": user.id,
+        "email": user.email,
+        "emailVerified": False,
+        "isEmailVerified": False,
+        "createdAt": timestamp(user.created),
+    }
+
+
+def _shown_token(user_id: str) -> bodies.User:
+    """Show the user of a token that was named at the server's start: nobody is behind it."""
+    return {"id": user_id, "email": None, "emailVerified": False, "isEmailVerified": False, "createdAt": None}
+
+
+def _token(token: PersonalToken) -> bodies.Token:
     return {"id": token.id, "name": token.name, "createdAt": timestamp(token.created)}

@@ -9,6 +9,8 @@ from starlette.types import Receive
 from exportctl.server.answers import Refusal
 from exportctl.server.job import ArchiveFacts, JobRecord, Status
 
+_LONGEST_NAME = 100
+
 
 def archive_of(record: JobRecord, now: float) -> ArchiveFacts:
     """Return the job's finished archive; raises Refusal (409, 410)."""
@@ -42,6 +44,15 @@ def is_known(request: Request, etag: str) -> bool:
 
 def _listed(request: Request, name: str) -> set[str]:
     return {tag.strip() for line in request.headers.getlist(name) for tag in line.split(",") if tag.strip()}
+
+
+def name_for(request: Request, archive: ArchiveFacts) -> str:
+    """Return the name that the client wants for the file (`filename=`), made one safe name; else the archive's."""
+    wanted = re.sub(r"[\x00-\x1f\x7f-\x9f]", "", request.query_params.get("filename", ""))
+    last = re.split(r"[/\\]", wanted)[-1].strip(" .").encode("utf-8", "replace").decode()[:_LONGEST_NAME]
+    if not last:
+        return archive.file_name
+    return last if last.lower().endswith(".zip") else f"{last}.zip"
 
 
 def disposition(name: str) -> str:

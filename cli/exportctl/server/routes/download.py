@@ -15,10 +15,12 @@ from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
+from exportctl.server import bodies
+from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal, answer
+from exportctl.server.contract import Endpoint, Media, Parameter, Promise
+from exportctl.server.job import Status
 from exportctl.server.routes import live
 from exportctl.server.routes.conditions import (
     archive_of,
@@ -28,18 +30,51 @@ from exportctl.server.routes.conditions import (
     gone,
     is_another,
     is_known,
+    name_for,
 )
 from exportctl.server.sending import send_part
 from exportctl.server.site import Site
 
 _RANGE = re.compile(r"bytes=\s*(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))\s*\Z", re.ASCII | re.IGNORECASE)
 
+_PATHS = ("/api/projects/{project}/export/{job}", "/api/export/{job}")
+_TOKEN = Promise(
+    says="A token that opens the archive for ten minutes, without a cookie",
+    gives={200: bodies.DownloadToken},
+    refuses=(403, 404, 410),
+)
+_DOWNLOAD = Promise(
+    says="The archive, or a part of it; with `live=1` while it is made",
+    gives={200: Media(kind="application/zip"), 206: Media(kind="application/zip"), 304: None},
+    refuses=(400, 403, 404, 409, 410, 412, 416, 503),
+    parameters=(
+        Parameter(name="token", type=str, says="A download token, in place of being signed in."),
+        Parameter(name="filename", type=str, says="The name that the file shall be saved by."),
+        Parameter(name="live", type=str, says="`1`: the bytes as they are made, from `offset` on."),
+        Parameter(name="offset", type=str, says="The first byte of `live=1`."),
+        Parameter(name="Range", type=str, where="header", says="One range of bytes (RFC 9110, 14.2)."),
+        Parameter(name="If-Range", type=str, where="header", says="The strong ETag that `Range` is good for."),
+        Parameter(name="If-Match", type=str, where="header", says="412 where the archive is another one."),
+        Parameter(name="If-None-Match", type=str, where="header", says="304 where the archive is this one."),
+    ),
+)
 
-def routes(site: Site) -> list[Route]:
+
+def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
 
-    async def download(request: Request) -> Response:
+    async def token(request: Request) -> Response:
         record = await site.job(request)
+        if record.status is not Status.COMPLETED:
+            # As protocol 1, which has no other word for it.
+            raise Refusal(404, "NOT_COMPLETED", f"The export is {record.status}, so there is no archive to download")
+        archive_of(record, site.now())
+        made, expires = site.tickets.make(record.id)
+        body: bodies.DownloadToken = {"token": made, "expiresAt": int(expires * 1000)}
+        return answer(body)
+
+    async def download(request: Request) -> Response:
+        record = await site.job_by_ticket(request)
         if live.is_asked(request):
             return await live.answer(site, record, request)
         archive = archive_of(record, site.settings.clocks.now())
@@ -49,7 +84,7 @@ def routes(site: Site) -> list[Route]:
             "ETag": etag,
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-transform",
-            "Content-Disposition": disposition(archive.file_name),
+            "Content-Disposition": disposition(name_for(request, archive)),
             "X-Accel-Buffering": "no",
         }
         if is_another(request, etag):
@@ -74,8 +109,10 @@ def routes(site: Site) -> list[Route]:
             raise gone() from error
         return FileSlice(file, part, 206 if ranged else 200, headers)
 
-    paths = ("/api/projects/{project}/export/{job}/download", "/api/export/{job}/download")
-    return [Route(path, download, methods=["GET", "HEAD"]) for path in paths]
+    return [
+        *(Endpoint(f"{path}/download", download, _DOWNLOAD, methods=["GET", "HEAD"]) for path in _PATHS),
+        *(Endpoint(f"{path}/download-token", token, _TOKEN, methods=["POST"]) for path in _PATHS),
+    ]
 
 
 class FileSlice(Response):

@@ -2,18 +2,30 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from exportctl.server import bodies
 from exportctl.server.answers import answer, number_of
+from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.site import Site
 
 LONGEST_WAIT = 30
 _PAGE = 500
 _LARGEST_PAGE = 5000
+_EVENTS = Promise(
+    says="A page of a job's log",
+    gives={200: bodies.Events},
+    refuses=(400, 404),
+    parameters=(
+        Parameter(name="after", type=int, says="Only events with a higher `seq`; 0 where it is not given."),
+        Parameter(name="log", type=str, says="The log in which `after` was counted."),
+        Parameter(name="wait", type=int, says=f"Hold the answer so many seconds for news, {LONGEST_WAIT} at most."),
+        Parameter(name="limit", type=int, says=f"{_PAGE} where it is not given, {_LARGEST_PAGE} at most."),
+    ),
+)
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
 
     async def events(request: Request) -> Response:
@@ -27,15 +39,15 @@ def routes(site: Site) -> list[Route]:
             taken = await cursor.take(limit)
         # Read after the events, so that `lastSeq` is never below one of them.
         record = await site.log.job(record.id) or record
-        return answer(
-            {
-                "success": True,
-                "events": [{"event": event.name, "data": event.data} for event in taken],
-                "log": record.log,
-                "lastSeq": record.last_seq,
-                "status": record.status,
-                "gap": gap,
-            }
-        )
+        body: bodies.Events = {
+            "success": True,
+            "events": [{"event": event.name, "data": event.data} for event in taken],
+            "log": record.log,
+            "lastSeq": record.last_seq,
+            "status": record.status.value,
+            "gap": gap,
+        }
+        return answer(body)
 
-    return [Route("/api/projects/{project}/export/{job}/events", events), Route("/api/export/{job}/events", events)]
+    paths = ("/api/projects/{project}/export/{job}/events", "/api/export/{job}/events")
+    return [Endpoint(path, events, _EVENTS) for path in paths]

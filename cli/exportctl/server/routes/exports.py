@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated
 
+from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from exportctl.server import bodies
 from exportctl.server.answers import Refusal, answer, number_of, object_of, status_of
+from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.engine import StartRequest, TooManyJobsError
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
@@ -19,26 +21,58 @@ _HISTORY = 10
 _LONGEST_HISTORY = 1000
 _LONGEST_TEXT = 1000
 
-_FORMATS: dict[str, Any] = {
-    "annotations": [
-        {"id": "coco", "name": "COCO", "description": "One COCO JSON file for all images"},
-        {"id": "yolo", "name": "YOLO", "description": "Segmentation labels, one text file an image, and data.yaml"},
-        {"id": "json", "name": "JSON", "description": "Polygons, one JSON file an image"},
-    ],
-    "metrics": [
-        {"id": "excel", "name": "Excel", "description": "One workbook (.xlsx)"},
-        {"id": "csv", "name": "CSV", "description": "Comma-separated values"},
-        {"id": "json", "name": "JSON", "description": "JSON"},
-    ],
-}
+_ANNOTATIONS: list[bodies.Format] = [
+    {"id": "coco", "name": "COCO", "description": "One COCO JSON file for all images"},
+    {"id": "yolo", "name": "YOLO", "description": "Segmentation labels, one text file an image, and data.yaml"},
+    {"id": "json", "name": "JSON", "description": "Polygons, one JSON file an image"},
+]
+_METRICS: list[bodies.Format] = [
+    {"id": "excel", "name": "Excel", "description": "One workbook (.xlsx)"},
+    {"id": "csv", "name": "CSV", "description": "Comma-separated values"},
+    {"id": "json", "name": "JSON", "description": "JSON"},
+]
 
 
-def routes(site: Site) -> list[Route]:
+_SHORT = Annotated[str, Meta(max_length=_LONGEST_TEXT)]
+_START = Promise(
+    says="Start an export",
+    takes=bodies.Start,
+    gives={200: bodies.Started},
+    refuses=(400, 403, 404, 408, 413, 422, 429, 503),
+    parameters=(
+        Parameter(name="Idempotency-Key", type=_SHORT, where="header", says="Repeated, it is the same job for a day."),
+        Parameter(name="X-Correlation-ID", type=_SHORT, where="header", says="Every event of the job has it."),
+    ),
+)
+_CANCEL = Promise(
+    says="Cancel a job; one that has ended stays as it is",
+    takes=bodies.Cancel,
+    gives={200: bodies.Cancelling},
+    refuses=(400, 403, 404, 408, 413, 422),
+)
+_HISTORY_OF = Promise(
+    says="The jobs of a project, newest first",
+    gives={200: list[bodies.Job]},
+    refuses=(400,),
+    parameters=(
+        Parameter(name="limit", type=int, says=f"{_HISTORY} where it is not given, {_LONGEST_HISTORY} at most."),
+    ),
+)
+_STATUS = Promise(says="A job as it stands", gives={200: bodies.Job}, refuses=(404,))
+
+
+def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
 
     async def formats(request: Request) -> Response:
         site.user(request)
-        return answer({"success": True, **_FORMATS, "options": to_wire(ExportOptions())})
+        body: bodies.Formats = {
+            "success": True,
+            "annotations": _ANNOTATIONS,
+            "metrics": _METRICS,
+            "options": to_wire(ExportOptions()),
+        }
+        return answer(body)
 
     async def start(request: Request) -> Response:
         user, project = site.user(request), site.project(request)
@@ -59,8 +93,13 @@ def routes(site: Site) -> list[Route]:
         )
         with _refusing():
             record = await site.engine.start(wanted)
-        message = "Export job started"
-        return answer({"success": True, "jobId": record.id, "message": message, "lastSeq": record.last_seq})
+        told: bodies.Started = {
+            "success": True,
+            "jobId": record.id,
+            "message": "Export job started",
+            "lastSeq": record.last_seq,
+        }
+        return answer(told)
 
     async def status(request: Request) -> Response:
         return answer(status_of(await site.job(request), site.now()))
@@ -70,23 +109,29 @@ def routes(site: Site) -> list[Route]:
         reason = _text((await object_of(request)).get("reason"), "reason")
         begun = await site.engine.cancel(record, by="user", reason=reason)
         message = "Export is being cancelled" if begun else "Export has ended already, or is about to"
-        return answer({"success": True, "message": message, "status": "cancelling" if begun else record.status})
+        told: bodies.Cancelling = {
+            "success": True,
+            "message": message,
+            "status": "cancelling" if begun else record.status.value,
+        }
+        return answer(told)
 
     async def history(request: Request) -> Response:
-        user, project = site.user(request), site.project(request)
+        user, project = site.user(request), request.path_params["project"]
         limit = number_of(request, "limit", _HISTORY, 1, _LONGEST_HISTORY)
-        jobs = await site.engine.history(user, project.id, limit)
-        # A bare list, as in protocol 1.
+        # A bare list, and an empty one for a project that nobody knows, as in protocol 1: jobs of a project that is no
+        # longer served are still their user's.
+        jobs = await site.engine.history(user, project, limit)
         return answer([status_of(job, site.now()) for job in jobs])
 
     base = "/api/projects/{project}/export"
     return [
-        Route("/api/export/formats", formats),
-        Route(base, start, methods=["POST"]),
-        Route(f"{base}/history", history),
-        Route(f"{base}/{{job}}/status", status),
-        Route(f"{base}/{{job}}/cancel", cancel, methods=["POST"]),
-        Route("/api/export/{job}", status),
+        Endpoint("/api/export/formats", formats, Promise(says="The formats", gives={200: bodies.Formats})),
+        Endpoint(base, start, _START, methods=["POST"]),
+        Endpoint(f"{base}/history", history, _HISTORY_OF),
+        Endpoint(f"{base}/{{job}}/status", status, _STATUS),
+        Endpoint(f"{base}/{{job}}/cancel", cancel, _CANCEL, methods=["POST"]),
+        Endpoint("/api/export/{job}", status, _STATUS),
     ]
 
 

@@ -2,14 +2,15 @@
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from exportctl import __version__
+from exportctl.server import bodies
 from exportctl.server.answers import answer
+from exportctl.server.contract import Endpoint, Promise
 from exportctl.server.site import Site
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
 
     async def health(_request: Request) -> Response:
@@ -24,8 +25,14 @@ def routes(site: Site) -> list[Route]:
             "pool": {"status": "healthy", **site.pool.counts()},
             "jobs": {"status": "healthy", **site.engine.counts()},
         }
-        status = "healthy" if healthy else "unhealthy"
-        body = {"success": healthy, "status": status, "version": __version__, "protocol": 2, "parts": parts}
+        body: bodies.Health = {
+            "success": healthy,
+            "status": "healthy" if healthy else "unhealthy",
+            "version": __version__,
+            "protocol": 2,
+            "parts": parts,
+        }
         return answer(body, 200 if healthy else 503, {} if healthy else {"Retry-After": "5"})
 
-    return [Route("/api/health", health), Route("/health", health)]
+    promise = Promise(says="Whether the server is ready", gives={200: bodies.Health, 503: bodies.Health}, is_open=True)
+    return [Endpoint(path, health, promise) for path in ("/api/health", "/health")]

@@ -16,7 +16,15 @@ from starlette.types import Receive, Scope, Send
 from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
 from exportctl.server.growth import Growth, LostError
 from exportctl.server.job import JobRecord
-from exportctl.server.routes.conditions import archive_of, disconnected, disposition, etag_of, gone, is_another
+from exportctl.server.routes.conditions import (
+    archive_of,
+    disconnected,
+    disposition,
+    etag_of,
+    gone,
+    is_another,
+    name_for,
+)
 from exportctl.server.sending import ShorterError, send_part
 from exportctl.server.site import Site
 
@@ -42,7 +50,7 @@ async def answer(site: Site, record: JobRecord, request: Request) -> Response:
         "X-Accel-Buffering": "no",
     }
     if record.archive is not None:
-        headers["Content-Disposition"] = disposition(record.archive.file_name)
+        headers["Content-Disposition"] = disposition(name_for(request, record.archive))
     if is_another(request, etag):
         raise Refusal(412, "PRECONDITION_FAILED", "The archive is being made anew", headers=headers)
     if offset > growth.written:
