@@ -41,7 +41,7 @@ def test_a_rate_is_bytes_a_second(text, rate):
         "1e6",
         "1,5M",
         "5i",
-        "2T",
+        "2X",
         "1k/m",
         "nan",
         "inf",

@@ -40,8 +40,8 @@ COMMANDS: Final = {
     "schema": "Print the JSON Schema of the lines of --ndjson.",
     "completion": "Print a shell's completion script.",
 }
-"""In the order of `CLI.md`; each is a module of this package with a function `command`. After a change of any text:
-`python -m exportctl.commands.prepare`."""
+"""In the order of `CLI.md`; each is a module of this package with a function `command`, and a class of its own,
+`KIND`, if need be. After a change of any text: `python -m exportctl.commands.prepare`."""
 
 
 class LazyGroup(TyperGroup):
@@ -70,7 +70,12 @@ def load(name: str) -> Any:
     said, examples = told(module.command)
     single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     single.command(
-        name, cls=Declared, help=said, short_help=COMMANDS[name], epilog=examples, context_settings=SETTINGS
+        name,
+        cls=getattr(module, "KIND", Declared),
+        help=said,
+        short_help=COMMANDS[name],
+        epilog=examples,
+        context_settings=SETTINGS,
     )(module.command)
     return typer.main.get_command(single)
 

@@ -26,7 +26,7 @@ class Declared(Layout, TyperCommand):
         parser = self.make_parser(ctx)
         given, rest, _ = parser.parse_args(args=list(args))
         for param in sorted(self.get_params(ctx), key=lambda param: not param.is_eager):
-            value, source = param.consume_value(ctx, given)
+            value, place = self.given(ctx, param, given)
             if ctx.resilient_parsing:
                 continue  # only the help is wanted
             if not param.expose_value:
@@ -35,21 +35,23 @@ class Declared(Layout, TyperCommand):
                 continue
             if value is None and param.required:
                 ctx.fail(f"missing {param.metavar or param.name}")
-            ctx.set_parameter_source(param.name, source)
             try:
                 ctx.params[param.name] = _converted(param, value)
             except ValueError as wrong:
-                ctx.fail(f"{_place(param, source)}: {wrong}")
+                ctx.fail(f"{place or _place(param)}: {wrong}")
         if rest and not ctx.resilient_parsing:
             ctx.fail(f"one argument too many: {rest[0]!r}")
         ctx.args = rest
         return rest
 
+    def given(self, ctx: Any, param: Any, words: Any) -> tuple[Any, str | None]:
+        """Return a parameter's value and, where that comes from elsewhere than the words, the place."""
+        value, source = param.consume_value(ctx, words)
+        return value, str(param.envvar) if source.name == "ENVIRONMENT" else None
 
-def _place(param: Any, source: Any) -> str:
-    """Return where a wrong value came from, in the words of whoever wrote it."""
-    if source.name == "ENVIRONMENT":
-        return str(param.envvar)
+
+def _place(param: Any) -> str:
+    """Return what a wrong word is called on the command line."""
     return str(param.metavar or param.name) if param.param_type_name == "argument" else str(param.opts[-1])
 
 

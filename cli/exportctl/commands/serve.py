@@ -1,11 +1,14 @@
 """`exportctl serve FOLDER...`: the export server by itself, and who may sign in to it."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 import typer
 
+from exportctl.commands.configured import Configured
 from exportctl.commands.options import flattened
+
+KIND: Final = Configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +39,45 @@ class Work:
     state: Annotated[
         str | None, typer.Option("--state", metavar="FOLDER", help="Where jobs, archives and users are kept.")
     ] = None
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes for image work; default: the cores.")
+    ] = None
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", min=1, help="Jobs without an end that there may be at a time.")
+    ] = 1000
     jobs_per_user: Annotated[
         int, typer.Option("--jobs-per-user", metavar="N", min=1, help="Jobs that one user may have at a time.")
     ] = 100
-    workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes for image work; default: the cores.")
+    jobs_at_once: Annotated[
+        int, typer.Option("--jobs-at-once", metavar="N", min=1, help="Jobs worked on at a time; the others wait.")
+    ] = 2
+    jobs_at_once_per_user: Annotated[
+        int | None, typer.Option("--jobs-at-once-per-user", metavar="N", min=1, help="Of one user.")
+    ] = None
+    archives_days: Annotated[
+        float,
+        typer.Option("--archives-days", metavar="DAYS", min=0.0001, help="For how long a finished archive is kept."),
+    ] = 7.0
+    archives_limit: Annotated[
+        str | None,
+        typer.Option(
+            "--archives-limit", metavar="SIZE", help="What all archives may take, as 500G; the oldest go first."
+        ),
+    ] = None
+    max_images: Annotated[
+        int, typer.Option("--max-images", metavar="N", min=1, help="Images that one export may have.")
+    ] = 1_000_000
+    max_bytes: Annotated[
+        str | None,
+        typer.Option("--max-bytes", metavar="SIZE", help="What the images of one export may take together, as 2T."),
+    ] = None
+    max_pixels: Annotated[
+        str | None,
+        typer.Option(
+            "--max-pixels",
+            metavar="N",
+            help="Pixels of an image that is drawn, as 500M; default: what a worker's share of the memory holds.",
+        ),
     ] = None
 
 
@@ -69,6 +106,25 @@ class Who:
     ] = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Where its settings are said too, and what it says of itself, always on standard error."""
+
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE", help="TOML with any of these options as keys: port = 8080."),
+    ] = None
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option("--log-format", help="Of what it says on standard error; json: an object a line."),
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option("--log-level", help="The least that is said; info tells of every job."),
+    ] = "warning"
+    access_log: Annotated[bool, typer.Option("--access-log", help="Say each request too.")] = False
+
+
 @flattened
 def command(
     *,
@@ -78,14 +134,20 @@ def command(
     listening: Listening,
     who: Who,
     work: Work,
+    said: Said,
 ) -> int:
     """Run the export server on this machine, until Ctrl-C.
 
     Users sign in with email and password (--add-user), or with a token. Beyond this machine it listens only with TLS,
     or where --allow-plain-http says that something in front of it does that, and only to users and tokens it was told.
 
+    What is not on the command line is taken from the environment (EXPORTCTL_SERVE_PORT, and so on), then from the file
+    of --config.
+
     Examples:
       exportctl serve ./images
+
+      exportctl serve --config /etc/exportctl/serve.toml
 
       exportctl serve ./plates ./controls --port 0 --state ./exports
 
@@ -103,4 +165,4 @@ def command(
             code="NO_SERVER_EXTRA",
         )
         return refuse("serve", missing)
-    return serve(folders or [], listening=listening, who=who, work=work)
+    return serve(folders or [], listening=listening, who=who, work=work, said=said)

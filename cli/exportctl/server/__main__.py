@@ -54,8 +54,9 @@ def _serve(settings: "Settings", door: Path | None, token: str) -> int:
 
     import uvloop  # noqa: PLC0415
 
+    from exportctl.server.logs import log_to_stderr  # noqa: PLC0415
     from exportctl.server.preconditions import StartError  # noqa: PLC0415
-    from exportctl.server.run import log_to_stderr, run  # noqa: PLC0415
+    from exportctl.server.run import run  # noqa: PLC0415
 
     async def child() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -80,14 +81,17 @@ def _serve(settings: "Settings", door: Path | None, token: str) -> int:
 
 
 def _settings(given: dict[str, Any]) -> "Settings":
-    from exportctl.server.settings import Settings, projects_of  # noqa: PLC0415 - as above
+    from exportctl.server.export.limits import Limits, pixels_for  # noqa: PLC0415 - as above
+    from exportctl.server.settings import Settings, projects_of  # noqa: PLC0415
 
     state = Path(given["state"])
+    workers = int(given.get("workers") or os.cpu_count() or 1)
     return Settings(
         tokens={str(given["token"]): str(given["user"])},
         state=state,
         projects=projects_of((_folder(project, state), project.get("title")) for project in given["projects"]),
-        workers=int(given.get("workers") or os.cpu_count() or 1),
+        workers=workers,
+        limits=Limits(pixels=pixels_for(workers)),
         ephemeral=bool(given.get("ephemeral", False)),
         checks_folders=not given.get("parked", False),
     )

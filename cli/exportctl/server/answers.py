@@ -1,7 +1,7 @@
 """What HTTP answers look like: JSON, errors, and the status of a job.
 
-Every answer carries `Export-Protocol: 2`. An error is `{success: false, error, code, hint?}` in English, with no path
-of this machine and no traceback, whatever went wrong.
+Every answer carries `Export-Protocol: 2`. An error is `{success: false, error, code, hint?, requestId?}` in English,
+with no path of this machine and no traceback, whatever went wrong.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from exportctl.server import bodies
 from exportctl.server.job import JobRecord, timestamp
+from exportctl.server.tracing import request_id
 
 PROTOCOL_HEADER = "Export-Protocol"
 PROTOCOL = "2"
@@ -57,6 +58,8 @@ def refused(refusal: Refusal) -> Response:
     body: bodies.Refused = {"success": False, "error": refusal.error, "code": refusal.code}
     if refusal.hint:
         body["hint"] = refusal.hint
+    if (request := request_id()) is not None:
+        body["requestId"] = request
     return answer(body, refusal.status, refusal.headers)
 
 

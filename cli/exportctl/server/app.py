@@ -22,6 +22,7 @@ from exportctl.server.site import Site
 from exportctl.server.sockets import Sockets
 from exportctl.server.sqlite_log import SqliteLog
 from exportctl.server.tickets import Tickets, key_in
+from exportctl.server.tracing import traced
 
 _ROUTES = (auth, health, metrics, projects, exports, events, download)
 
@@ -33,7 +34,8 @@ def build_app(site: Site, sockets: Sockets) -> ASGIApp:
         exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
     )
     both = socketio.ASGIApp(sockets.server, other_asgi_app=site.meters.measured(starlette))
-    return Doorway(sockets.server.eio, both, "/socket.io/")
+    doorway = Doorway(sockets.server.eio, both, "/socket.io/")
+    return traced(doorway, site.settings.new_id)
 
 
 @asynccontextmanager

@@ -14,12 +14,16 @@ Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
 class Refused(TypedDict):
-    """Why a request was not done, in English; `code` is for programs, `hint` says what to do."""
+    """Why a request was not done, in English; `code` is for programs, `hint` says what to do.
+
+    `requestId` finds it in the server's log.
+    """
 
     success: Literal[False]
     error: str
     code: str
     hint: NotRequired[str]
+    requestId: NotRequired[str]
 
 
 class Pagination(TypedDict):

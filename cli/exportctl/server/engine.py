@@ -31,6 +31,7 @@ from exportctl.server.growth import Growths
 from exportctl.server.job import Cancellation, JobRecord
 from exportctl.server.journal import Journal
 from exportctl.server.log import EventLog, IdempotencyKey, JobEndedError, LogError
+from exportctl.server.logs import ABOUT, facts, say_of_job
 from exportctl.server.pipeline import Pipeline
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Project, Settings
@@ -93,7 +94,7 @@ class Engine:
         self._jobs: dict[str, _Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.growths = Growths()
-        self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note]
+        self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note, say_of_job]
         self._arriving: Counter[str] = Counter()
         self._turns = Turns(settings.jobs_at_once, settings.jobs_at_once_per_user or settings.jobs_at_once)
         self._expiry = Expiry(settings, log, self.is_running)
@@ -140,7 +141,8 @@ class Engine:
         key = request.key and IdempotencyKey(user=request.user, key=request.key, body=_digest(request))
         if key and (known := await self._log.keyed(key)) is not None:
             return known
-        await asyncio.to_thread(check_selection, str(request.project.folder), request.options.selected)
+        project, selected = str(request.project.folder), request.options.selected
+        await asyncio.to_thread(check_selection, project, selected, self._settings.limits)
         self._check_room(request.user)
         record = self._new_record(request)
         # Counted before the next await: requests that come at once must not all find room.
@@ -252,6 +254,10 @@ class Engine:
             self._keep(job.task)
 
     async def _run(self, job: _Job) -> None:
+        record = job.journal.record
+        # Not what the request was about that made room for it.
+        ABOUT.set({"jobId": record.id, "user": record.user, "correlationId": record.correlation})
+        logger.info("A job is worked on", extra=facts(event="job-begun"))
         try:
             # Not on a thread: one that goes on behind a cancellation would make the folder again.
             job.files = job.files.take()

@@ -117,7 +117,7 @@ class Pipeline:
             growth.cut()
 
     async def _make(self, *, taken_up: bool) -> Sealed:
-        place = (str(self._folder), str(self._files.plan), self._options)
+        place = (str(self._folder), str(self._files.plan), self._options, self._settings.limits)
         plan = await self._pool(reopen_plan, *place) if taken_up else None
         if plan is None:
             self._files.forget()

@@ -1,7 +1,7 @@
 """Run a server: bind, say where it listens, and end within about two seconds whatever its clients hold open.
 
-`serve` is the one way, for `exportctl serve` and for the embedded child alike. Its words go to standard error, warnings
-and worse only, one line each; requests are not logged, tokens never.
+`serve` is the one way, for `exportctl serve` and for the embedded child alike. What it says goes to standard error
+(`logs.py`).
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from exportctl.server.app import open_app
-from exportctl.server.growth import LostError
 from exportctl.server.log import LogUnusableError
+from exportctl.server.logs import facts, log_to_stderr
 from exportctl.server.people.database import PeopleUnusableError
 from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, check_tls, make_state
 from exportctl.server.sending import FileProtocol
@@ -34,7 +34,7 @@ _LARGEST_PACKET = 1_000_000
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; raises StartError. `on_ready` is called with the URL once it accepts."""
-    log_to_stderr()
+    log_to_stderr(settings.logging)
 
     async def main() -> None:
         await run(settings, on_ready, asyncio.Event(), signals=(signal.SIGINT, signal.SIGTERM))
@@ -65,8 +65,11 @@ async def run(
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await server.accepting(serving)
             if not serving.done():
-                on_ready(address_of(settings, listening))
+                address = address_of(settings, listening)
+                logger.info("The server listens", extra=facts(event="server-started", address=address))
+                on_ready(address)
             await serving
+            logger.info("The server stops; jobs without an end are parked", extra=facts(event="server-stopping"))
 
 
 @contextlib.asynccontextmanager
@@ -177,26 +180,3 @@ def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         ssl_certfile=settings.tls.certificate if settings.tls else None,
         ssl_keyfile=settings.tls.key if settings.tls else None,
     )
-
-
-class _OneLine(logging.Formatter):
-    """A record as one line, its exception as type and text."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Spell it."""
-        error = record.exc_info[1] if record.exc_info else None
-        words = record.getMessage() + (f" ({type(error).__name__}: {error})" if error else "")
-        return f"exportctl server: {record.levelname.lower()}: {' '.join(words.split())}"
-
-
-def log_to_stderr() -> None:
-    """Have warnings and worse said on standard error, one line each."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
-
-
-def _is_a_fault(record: logging.LogRecord) -> bool:
-    """Pass over connections that are cut because their job has no archive any more: that is how it is said."""
-    return not (record.exc_info and isinstance(record.exc_info[1], LostError))

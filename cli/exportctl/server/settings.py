@@ -5,6 +5,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+from exportctl.server.export.limits import USUAL, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,15 @@ class Clocks:
     monotonic: Callable[[], float] = time.monotonic
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """What a server says of itself: from which `level` on, as text or JSON, and whether of each request (`access`)."""
+
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    is_json: bool = False
+    access: bool = False
+
+
 def random_id() -> str:
     """Make a new UUID."""
     return str(uuid.uuid4())
@@ -45,11 +57,11 @@ class Settings:
     them are worked on, `jobs_at_once_per_user` of one user.
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
     events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
-    take, or no limit. `stall`: how long a socket may take nothing before it is cut. `handshake`: how long a session
-    may be open that is not connected, twice that at most. `queue`: packets that may wait for one socket. `unix_socket`
-    is listened at in place of host and port. `people`: users sign in with email and password too, and are kept in the
-    state folder. `checks_folders`: whether a project whose folder cannot be read keeps the server from starting; not
-    where jobs of before are all that matters.
+    take, or no limit. `limits`: of one export. `stall`: how long a socket may take nothing before it is cut.
+    `handshake`: how long a session may be open that is not connected, twice that at most. `queue`: packets that may
+    wait for one socket. `unix_socket` is listened at in place of host and port. `people`: users sign in with email and
+    password too, and are kept in the state folder. `checks_folders`: whether a project whose folder cannot be read
+    keeps the server from starting; not where jobs of before are all that matters.
     """
 
     tokens: Mapping[str, str]
@@ -71,6 +83,8 @@ class Settings:
     coalesce: float = 0.1
     retention: float = 7 * 24 * 3600
     archives_limit: int | None = None
+    limits: Limits = USUAL
+    logging: Logging = field(default_factory=Logging)
     stall: float = 30
     handshake: float = 45
     queue: int = 64

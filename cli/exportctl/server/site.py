@@ -41,12 +41,14 @@ class Site:
         if not token and request.method not in _SAFE and not is_own_page(request.headers):
             raise Refusal(403, "FOREIGN_ORIGIN", "This request comes from another site's page")
         try:
-            return self.guard.user_of(token, access)
+            user = self.guard.user_of(token, access)
         except SignInError as error:
             hint = "Send the server's token: Authorization: Bearer TOKEN"
             if self.people is not None:
                 hint = "Sign in (POST /api/auth/login), or send a token: Authorization: Bearer TOKEN"
             raise Refusal(401, "UNAUTHORIZED", str(error), hint, {"WWW-Authenticate": "Bearer"}) from error
+        request.scope["exportctl.user"] = user  # for the access log
+        return user
 
     def project(self, request: Request) -> Project:
         """Return the project of the path; raises Refusal (404)."""

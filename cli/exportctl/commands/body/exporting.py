@@ -5,7 +5,6 @@ import contextlib
 import functools
 import os
 import random
-import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from exportctl.client.download import Download
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Partial, discard
 from exportctl.client.unpack import extract
+from exportctl.commands.body.amount import amount_of
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Saving
@@ -31,8 +31,6 @@ from exportctl.protocol.events import Cancelled
 
 LOCKED_SECONDS: Final = 0.5
 NAMED_SECONDS: Final = 0.1
-_RATE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kKmMgG])(i?))?[bB]?(?:/s)?", re.ASCII)
-_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3}
 
 
 def check_stdout(*, ndjson: bool) -> None:
@@ -283,10 +281,7 @@ def parse_rate(text: str | None) -> float | None:
     """Return bytes a second; `k`, `M`, `G` are powers of 1000, `Ki` … of 1024. Raises `Usage`."""
     if text is None:
         return None
-    found = _RATE.fullmatch(text.strip())
-    rate = 0.0
-    if found is not None:
-        rate = float(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[(found[2] or "").lower()])
+    rate = amount_of(text.strip().removesuffix("/s"))
     if rate < 1:
         raise Usage(f"--limit-rate {text!r} is no rate", hint="bytes a second, one at least: 500k, 2M, 1.5G")
     return rate

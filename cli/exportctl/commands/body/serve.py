@@ -4,52 +4,56 @@ import contextlib
 import os
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from exportctl.client.http import is_loopback
 from exportctl.commands.body import serve_users
+from exportctl.commands.body.amount import whole_amount
 from exportctl.commands.body.refusing import refuse
-from exportctl.commands.serve import Listening, Who, Work
+from exportctl.commands.serve import Listening, Said, Who, Work
 from exportctl.config import state_folder
 from exportctl.model.errors import CannotWrite, ExportctlError, Unreachable, Usage
+from exportctl.server.export.limits import Limits, pixels_for
 from exportctl.server.preconditions import StartError, url_of
 from exportctl.server.run import serve as run_server
-from exportctl.server.settings import Settings, Tls, projects_of
+from exportctl.server.settings import Logging, Settings, Tls, projects_of
+
+_DAY: Final = 24 * 3600
 
 
-def serve(folders: list[str], *, listening: Listening, who: Who, work: Work) -> int:
+def serve(folders: list[str], *, listening: Listening, who: Who, work: Work, said: Said) -> int:
     """Serve the folders, or change who may sign in; return the exit status once it has ended."""
     kept = Path(work.state) if work.state else (state_folder() or Path.cwd()) / "server"
     try:
         if serve_users.is_wanted(who):
             return serve_users.change(who, kept, folders)
-        return _serve(folders, listening, who, work, kept)
+        return _serve(folders, listening, who, _settings(work, said, kept))
     except ExportctlError as error:
         return refuse("serve", error)
 
 
-def _serve(folders: list[str], listening: Listening, who: Who, work: Work, kept: Path) -> int:
+def _serve(folders: list[str], listening: Listening, who: Who, settings: Settings) -> int:
     if not folders:
         raise Usage("missing argument 'FOLDER...'", hint="exportctl serve --help")
     missing = next((folder for folder in folders if not Path(folder).is_dir()), None)
     if missing is not None:
         raise Usage(f"no such folder: {missing}", hint="each FOLDER holds images and polygons", code="NO_SUCH_FOLDER")
+    kept = settings.state
     tls, has_users = _tls(listening), serve_users.are_there(kept)
     _check_reach(listening, is_secret=bool(tls), is_known=bool(who.token) or has_users)
     made = [] if who.token or has_users else [secrets.token_urlsafe(24)]
-    settings = Settings(
+    settings = replace(
+        settings,
         # Each token is a user of its own; the number is the place on the command line, so that a restart
         # finds its jobs.
         tokens={token: f"user-{number}" for number, token in enumerate(who.token or made, start=1)},
-        state=kept,
         projects=projects_of((Path(folder), None) for folder in folders),
-        workers=work.workers or os.cpu_count() or 1,
         host=listening.host,
         port=listening.port,
         tls=tls,
         unix_socket=Path(listening.unix_socket) if listening.unix_socket else None,
-        jobs_per_user=work.jobs_per_user,
-        people=True,
     )
 
     def ready(url: str) -> None:
@@ -68,6 +72,30 @@ def _serve(folders: list[str], listening: Listening, who: Who, work: Work, kept:
             kind = Unreachable
         raise kind(error.message, hint=error.hint, code=error.code) from error
     return 0
+
+
+def _settings(work: Work, said: Said, kept: Path) -> Settings:
+    """Return what is said of the work; where the server listens and for whom comes after. Raises `Usage`."""
+    workers = work.workers or os.cpu_count() or 1
+    return Settings(
+        tokens={},
+        state=kept,
+        projects=(),
+        workers=workers,
+        jobs=work.jobs,
+        jobs_per_user=work.jobs_per_user,
+        jobs_at_once=work.jobs_at_once,
+        jobs_at_once_per_user=work.jobs_at_once_per_user,
+        retention=work.archives_days * _DAY,
+        archives_limit=whole_amount(work.archives_limit, "--archives-limit", "500G"),
+        limits=Limits(
+            images=work.max_images,
+            total_bytes=whole_amount(work.max_bytes, "--max-bytes", "2T"),
+            pixels=min(whole_amount(work.max_pixels, "--max-pixels", "500M") or pixels_for(workers), Limits().pixels),
+        ),
+        logging=Logging(level=said.log_level, is_json=said.log_format == "json", access=said.access_log),
+        people=True,
+    )
 
 
 def _tls(listening: Listening) -> Tls | None:

@@ -1,8 +1,8 @@
 """A folder seen as a project: which files are its images, and which may hold polygons.
 
-The walk is in the order of names, the same every time. Hidden files, symbolic links to folders and links that lead
-outside are skipped, as is everything that is no regular file. An image is told by its extension here and by its
-content later.
+The walk is in the order of names, the same every time. Hidden files are skipped, as is everything that is no regular
+file; symbolic links to folders, and those that lead outside, are not followed but named. An image is told by its
+extension here and by its content later.
 """
 
 import os
@@ -15,12 +15,16 @@ from exportctl.server.export.headers import EXTENSIONS
 
 @dataclass(slots=True)
 class Listing:
-    """Paths relative to the folder, with forward slashes: images, JSON files, and `data.yaml` files."""
+    """Paths relative to the folder, with forward slashes: images, JSON files, and `data.yaml` files.
+
+    `outside`: symbolic links that are not followed.
+    """
 
     images: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
     class_lists: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
 
 
 def list_folder(folder: str) -> Listing:
@@ -57,13 +61,20 @@ def _walk(folder: str, listing: Listing) -> Iterator[str]:
                 stack.append(iter(_entries(entry.path)))
             elif entry.is_symlink():
                 target = os.path.realpath(entry.path)
-                inside = os.path.commonpath([root, target]) == root
-                if inside and stat.S_ISREG(os.stat(target).st_mode):  # noqa: PTH116 - beside os.path.realpath
+                mode = os.stat(target).st_mode  # noqa: PTH116 - beside os.path.realpath
+                if not is_within(root, target) or stat.S_ISDIR(mode):
+                    listing.outside.append(relative)
+                elif stat.S_ISREG(mode):
                     yield relative
             elif entry.is_file(follow_symlinks=False):
                 yield relative
         except OSError:
             listing.unreadable.append(relative)
+
+
+def is_within(root: str, target: str) -> bool:
+    """Say whether a place lies in a folder; both are real paths."""
+    return os.path.commonpath([root, target]) == root
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -27,16 +27,22 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _JPEG_COMPLAINTS = ("premature end", "corrupt jpeg", "bad huffman", "invalid jpeg")
 _GREY, _COLOR, _ALPHA = 1, 3, 4
 _PLANE = 2
+_BYTES_A_PIXEL = 8
+"""Four channels of 16 bit: what fits into the memory that the limit of pixels was made for."""
 
 
 class PixelsError(Exception):
     """There is no picture to draw on; the text says why and reads on from the image's name ("is damaged: ...")."""
 
 
-def decode(path: str, header: Header) -> Picture:
-    """Decode the (first) picture of the file to BGR, shape (height, width, 3); raises PixelsError."""
-    if header.width * header.height > PIXEL_LIMIT:
-        raise PixelsError(f"has {header.width} x {header.height} pixels, more than can be drawn")
+def decode(path: str, header: Header, limit: int = PIXEL_LIMIT) -> Picture:
+    """Decode the (first) picture of the file to BGR, shape (height, width, 3); raises PixelsError.
+
+    `limit`: pixels beyond which it is not tried.
+    """
+    if header.width * header.height > limit:
+        size = f"{header.width} x {header.height} pixels"
+        raise PixelsError(f"has {size}, more than can be drawn here (the limit is {limit} pixels)")
     _check(path, header)
     flags = cv2.IMREAD_UNCHANGED if header.deep else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     with overheard() as words:
@@ -47,7 +53,7 @@ def decode(path: str, header: Header) -> Picture:
     if header.format == "jpeg" and any(sign in line.lower() for line in words for sign in _JPEG_COMPLAINTS):
         raise PixelsError("is damaged: its data are corrupt")
     if pixels is None and header.format == "tiff":
-        pixels = _by_tifffile(path)
+        pixels = _by_tifffile(path, limit)
     if pixels is None:
         raise PixelsError("is damaged or of a kind that cannot be decoded")
     if pixels.shape[:2] != (header.height, header.width):
@@ -103,11 +109,14 @@ def _load(path: str, flags: int) -> Samples | None:
     return loaded
 
 
-def _by_tifffile(path: str) -> Samples | None:
+def _by_tifffile(path: str, limit: int) -> Samples | None:
     """Decode what OpenCV does not: signed and 32-bit integers, half floats, planes, more than four channels."""
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[0]
+            # Width and height say nothing of depth, planes and samples.
+            if getattr(page, "nbytes", 0) > limit * _BYTES_A_PIXEL:
+                return None
             pixels = np.asarray(page.asarray())
             axes = getattr(page, "axes", "YX")
     except Exception:  # noqa: BLE001 - tifffile raises whatever a broken file provokes; all of it means: no picture

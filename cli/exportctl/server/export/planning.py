@@ -7,25 +7,30 @@ LabelMe or YOLO files; the server itself sees only the small Plan.
 import os
 
 from exportctl.server.export.headers import Header, read_header
+from exportctl.server.export.limits import Limits
 from exportctl.server.export.names import entry_names
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.planfile import PlannedImage, PlanWriter
 from exportctl.server.export.remarks import Remarks, printable, some_names
 from exportctl.server.export.reopening import digest_of, keep_facts
 from exportctl.server.export.repair import repaired
-from exportctl.server.export.selection import open_folder, selected_images
+from exportctl.server.export.selection import check_amount, open_folder, selected_images
 from exportctl.server.export.shapes import Annotation
 from exportctl.server.export.sources import open_sources
 from exportctl.server.export.tasks import Plan
 
 
-def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
+def write_plan(folder: str, plan_file: str, options: ExportOptions, limits: Limits) -> Plan:
     """Do the work of `plan_export`."""
     remarks = Remarks()
     listing = open_folder(folder)
     for path in listing.unreadable:
         remarks.say(f"{printable(path)} cannot be read and was left out")
+    if listing.outside:
+        names = some_names(map(printable, listing.outside), len(listing.outside))
+        remarks.say(f"{len(listing.outside)} symbolic links lead out of the folder, or to folders; left out: {names}")
     images = selected_images(listing.images, options.selected)
+    check_amount(folder, images, limits)
     # Before anything is read: what changes from here on is noticed by a server that takes the export up.
     digest = digest_of(folder, listing, images)
     sources = open_sources(folder, listing, remarks)
@@ -71,6 +76,7 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan:
         points=writer.points,
         pixels=writer.pixels,
         warnings=remarks.lines(),
+        limits=limits,
     )
     keep_facts(plan, digest)
     return plan

@@ -16,6 +16,7 @@ import orjson
 
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import Listing
+from exportctl.server.export.limits import Limits
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.selection import open_folder, selected_images
 from exportctl.server.export.tasks import Plan
@@ -53,7 +54,7 @@ def digest_of(folder: str, listing: Listing, images: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def reopened(folder: str, plan_file: str, options: ExportOptions) -> Plan | None:
+def reopened(folder: str, plan_file: str, options: ExportOptions, limits: Limits) -> Plan | None:
     """Return the plan that was made of this folder, or None where other code made it.
 
     Raises ProjectError: PROJECT_CHANGED, SERVER_RESTARTED where the plan is not there any more, or as `open_folder`.
@@ -83,6 +84,7 @@ def reopened(folder: str, plan_file: str, options: ExportOptions) -> Plan | None
         points=facts["points"],
         pixels=facts["pixels"],
         warnings=tuple(facts["warnings"]),
+        limits=limits,
     )
 
 

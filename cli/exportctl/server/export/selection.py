@@ -3,17 +3,19 @@
 No message names the folder's place on the server's disk.
 """
 
+import os
 from collections.abc import Sequence
 
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import Listing, list_folder
+from exportctl.server.export.limits import Limits
 from exportctl.server.export.names import composed
 from exportctl.server.export.remarks import printable, some_names
 
 
-def check_selection(folder: str, selected: Sequence[str]) -> None:
-    """Raise ProjectError where there is nothing to export, or not what was selected."""
-    selected_images(open_folder(folder).images, selected)
+def check_selection(folder: str, selected: Sequence[str], limits: Limits) -> None:
+    """Raise ProjectError where there is nothing to export, not what was selected, or more than is allowed."""
+    check_amount(folder, selected_images(open_folder(folder).images, selected), limits)
 
 
 def open_folder(folder: str) -> Listing:
@@ -53,3 +55,29 @@ def selected_images(images: list[str], selected: Sequence[str]) -> list[str]:
         )
     wanted = {known[composed(name)] for name in selected}
     return [path for path in images if path in wanted]
+
+
+def check_amount(folder: str, images: Sequence[str], limits: Limits) -> None:
+    """Raise ProjectError where these images of the folder are too many, or too large together."""
+    if len(images) > limits.images:
+        raise ProjectError(
+            "PROJECT_TOO_LARGE",
+            f"the export would have {len(images)} images, and this server takes {limits.images} at most",
+            "select fewer images",
+        )
+    if limits.total_bytes is None:
+        return
+    total = sum(_size(os.path.join(folder, path)) for path in images)  # noqa: PTH118 - a path that need not be UTF-8
+    if total > limits.total_bytes:
+        raise ProjectError(
+            "PROJECT_TOO_LARGE",
+            f"the images have {total} bytes together, and this server takes {limits.total_bytes} at most",
+            "select fewer images",
+        )
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - beside os.path.join
+    except OSError:
+        return 0

@@ -7,11 +7,12 @@ for beside its file, from the project's root, in an `images` folder of both, and
 one image has it.
 """
 
+import os
 import posixpath
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exportctl.server.export.folder import Listing
+from exportctl.server.export.folder import Listing, is_within
 from exportctl.server.export.headers import Header
 from exportctl.server.export.names import composed
 from exportctl.server.export.reading.coco import CocoFile, is_coco, read_coco
@@ -78,6 +79,10 @@ class Sources:
             file = self.root / path
             try:
                 if not file.is_file():
+                    continue
+                # It was not found by the walk, which follows no link out of the folder.
+                if not is_within(os.path.realpath(self.root), os.path.realpath(file)):
+                    remarks.say(f"{printable(path)} lies outside the project's folder; its polygons are left out")
                     continue
                 if file.stat().st_size > _LABELS_LIMIT:
                     remarks.say(f"{printable(path)} is too large to be read; its polygons are left out")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exportctl.server.export.effort import efforts, image_effort
+from exportctl.server.export.limits import USUAL, Limits
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.outcome import Entry, Outcome
 
@@ -40,6 +41,7 @@ class Plan:
     points: int = 0
     pixels: int = 0
     warnings: tuple[str, ...] = ()
+    limits: Limits = USUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,24 +63,24 @@ class Step:
     leaves: str | None = None
 
 
-def plan_export(folder: str, plan_file: str, options: ExportOptions) -> Plan:
+def plan_export(folder: str, plan_file: str, options: ExportOptions, limits: Limits = USUAL) -> Plan:
     """Read the folder, find and repair every image's polygons, and write one line an image to `plan_file`.
 
     Raises ProjectError.
     """
     from exportctl.server.export.planning import write_plan  # noqa: PLC0415 - numpy and shapely belong to the worker
 
-    return write_plan(folder, plan_file, options)
+    return write_plan(folder, plan_file, options, limits)
 
 
-def reopen_plan(folder: str, plan_file: str, options: ExportOptions) -> Plan | None:
+def reopen_plan(folder: str, plan_file: str, options: ExportOptions, limits: Limits = USUAL) -> Plan | None:
     """Return the plan that an earlier server made; None where other code made it, so that all is to be made anew.
 
     Raises ProjectError where the project is another one by now, or the plan is lost.
     """
     from exportctl.server.export.reopening import reopened  # noqa: PLC0415 - as above
 
-    return reopened(folder, plan_file, options)
+    return reopened(folder, plan_file, options, limits)
 
 
 def stage_totals(plan: Plan, options: ExportOptions) -> dict[str, int]:
@@ -197,7 +199,7 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
             try:
                 # One drawn before the server, or this task, was interrupted will do.
                 if not overlay.is_whole(path):
-                    picture = pixels.decode(source, image.header)
+                    picture = pixels.decode(source, image.header, plan.limits.pixels)
                     overlay.draw(picture, image.annotations, options.style)
                     overlay.save_png(picture, path)
             except pixels.PixelsError as error:

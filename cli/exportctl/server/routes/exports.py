@@ -16,6 +16,7 @@ from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
 from exportctl.server.log import KeyConflictError, LogFullError
 from exportctl.server.site import Site
+from exportctl.server.tracing import correlation_id
 
 _HISTORY = 10
 _LONGEST_HISTORY = 1000
@@ -88,7 +89,7 @@ def routes(site: Site) -> list[Endpoint]:
             options=options,
             wire=wire,
             project_name=_text(body.get("projectName"), "projectName"),
-            correlation=_text(request.headers.get("X-Correlation-ID"), "X-Correlation-ID"),
+            correlation=_text(request.headers.get("X-Correlation-ID"), "X-Correlation-ID") or correlation_id(),
             key=_text(request.headers.get("Idempotency-Key"), "Idempotency-Key"),
         )
         with _refusing():

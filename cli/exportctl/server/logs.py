@@ -1,0 +1,105 @@
+"""What a server says of itself: one line a record on standard error, as text or as a JSON object.
+
+A record is a message and facts, handed over as `extra=facts(event=…, …)`; what a request or a job is about stands in
+`ABOUT`, so that whatever is said while it is served or worked on carries its ids. Nothing here is ever given a token, a
+cookie, a password or a query (a download's token is one).
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from exportctl.server.growth import LostError
+from exportctl.server.job import JobRecord
+from exportctl.server.settings import Logging
+
+ABOUT: Final[ContextVar[Mapping[str, Any]]] = ContextVar("ABOUT", default=MappingProxyType({}))
+"""What the task at hand is about: `requestId`, `correlationId`, `jobId`, `user`."""
+ACCESS: Final = logging.getLogger("exportctl.access")
+_FACTS: Final = "exportctl_facts"
+
+logger = logging.getLogger(__name__)
+
+
+def facts(**known: Any) -> dict[str, Any]:
+    """Return the `extra` of a record; `event` names what happened, None is left out."""
+    return {_FACTS: {name: value for name, value in known.items() if value is not None}}
+
+
+def about(**known: Any) -> None:
+    """Have all that this task says from here on carry these facts too."""
+    ABOUT.set({**ABOUT.get(), **known})
+
+
+def log_to_stderr(wanted: Logging | None = None) -> None:
+    """Have what is said go to standard error, one line each; warnings and worse in words if nothing else is wanted."""
+    wanted = wanted or Logging()
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLine() if wanted.is_json else TextLine())
+    # Libraries are heard where something is wrong, whatever the level here.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("exportctl").setLevel(wanted.level.upper())
+    ACCESS.setLevel(logging.INFO if wanted.access else logging.CRITICAL + 1)
+    logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
+
+
+def say_of_job(record: JobRecord) -> None:
+    """Write into the server's log that a job was made, or has ended."""
+    seconds = None if record.completed is None else round(record.completed - record.created, 3)
+    known = facts(
+        event="job-ended" if record.status.ended else "job-made",
+        jobId=record.id,
+        projectId=record.project,
+        user=record.user,
+        correlationId=record.correlation,
+        status=record.status.value,
+        seconds=seconds,
+        code=record.error and record.error.code,
+    )
+    logger.info("A job has ended" if record.status.ended else "A job was made", extra=known)
+
+
+class JsonLine(logging.Formatter):
+    """A record as one JSON object: time, level, event, message, and whatever facts are known."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Spell it."""
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "level": record.levelname.lower(),
+            "event": "message",
+            "message": record.getMessage(),
+            "logger": record.name,
+            **_known(record),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            said |= {"error": f"{type(error).__name__}: {error}", "traceback": self.formatException(record.exc_info)}
+        # Names of files need not be UTF-8: what JSON's faster writers refuse is escaped by this one.
+        return json.dumps(said, default=str)
+
+
+class TextLine(logging.Formatter):
+    """A record as one line, its facts behind it, its exception as type and text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Spell it."""
+        error = record.exc_info[1] if record.exc_info else None
+        words = record.getMessage() + (f" ({type(error).__name__}: {error})" if error else "")
+        known = " ".join(f"{name}={value}" for name, value in _known(record).items() if name != "event")
+        line = " ".join(f"exportctl server: {record.levelname.lower()}: {words} {known}".split())
+        # A path is its sender's choice, and this may be a terminal.
+        return "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
+
+
+def _known(record: logging.LogRecord) -> dict[str, Any]:
+    return {**ABOUT.get(), **getattr(record, _FACTS, {})}
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Pass over connections that are cut because their job has no archive any more: that is how it is said."""
+    return not (record.exc_info and isinstance(record.exc_info[1], LostError))

@@ -1,0 +1,91 @@
+"""What is too much: pictures that claim to be huge, too many of them, and links that lead out of the folder."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from exportctl.server.export import limits
+from exportctl.server.export.headers import read_header
+from exportctl.server.export.limits import Limits
+from exportctl.server.export.pixels import PixelsError, decode
+from server.conftest import serving, write_images
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def write_bomb(path, side):
+    """Write a PNG that is whole: some kilobytes that unpack to side² black pixels."""
+    packer, rows = zlib.compressobj(9), b""
+    for _ in range(side):
+        rows += packer.compress(bytes(side // 8 + 1))
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", rows + packer.flush()) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+async def test_a_bomb_is_named_and_exported_as_it_is_and_all_else_is_drawn(settings_for, cells):
+    write_bomb(cells / "bomb.png", 24_000)
+    assert (cells / "bomb.png").stat().st_size < 200_000
+    small = Limits(pixels=4_000_000)
+    async with serving(settings_for(cells, limits=small)) as server, server.client() as client:
+        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
+        end = (await server.events(client, job_id))[-1]
+        assert end["event"] == "export:completed"
+        [warning] = [text for text in end["data"]["warnings"] if "bomb.png" in text and "24000" in text]
+        assert "the limit is 4000000 pixels" in warning
+
+
+def test_a_tiff_that_is_larger_than_its_width_and_height_say_is_not_unpacked(tmp_path):
+    many = np.zeros((8, 8, 300), np.float32)
+    tifffile.imwrite(tmp_path / "x.tif", many, photometric="minisblack", planarconfig="contig")
+    header = read_header(str(tmp_path / "x.tif"))
+    with pytest.raises(PixelsError):
+        decode(str(tmp_path / "x.tif"), header, header.width * header.height)
+
+
+def test_the_limit_of_pixels_is_what_a_workers_share_of_the_memory_holds(monkeypatch, tmp_path):
+    monkeypatch.setattr(limits, "_CGROUP", tmp_path / "memory.max")
+    alone = limits.pixels_for(1)
+    assert 0 < limits.pixels_for(64) < alone <= Limits().pixels
+    (tmp_path / "memory.max").write_text("1600000000\n")
+    assert limits.pixels_for(2) == 50_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert limits.pixels_for(1) == alone
+
+
+@pytest.mark.parametrize("too_much", [Limits(images=11), Limits(total_bytes=1000)])
+async def test_too_many_images_are_refused_before_anything_begins(settings_for, cells, too_much):
+    async with serving(settings_for(cells, limits=too_much)) as server, server.client() as client:
+        path = f"/api/projects/{server.project.id}/export"
+        refused = await client.post(path, json={"options": {}})
+        assert (refused.status_code, refused.json()["code"]) == (422, "PROJECT_TOO_LARGE")
+        assert (await client.get(f"{path}/history")).json() == []
+        one = {"selectedImageIds": ["cell 0001.png"], "annotationFormats": [], "metricsFormats": []}
+        if too_much.images == 11:
+            assert (await server.events(client, await server.start(client, one)))[-1]["event"] == "export:completed"
+
+
+async def test_links_that_lead_out_of_the_folder_are_named_and_nothing_of_them_is_exported(
+    settings_for, tmp_path, cells
+):
+    outside = write_images(tmp_path / "outside", 2)
+    (cells / "stolen.png").symlink_to(outside / "cell 0001.png")
+    (cells / "away").symlink_to(outside)
+    (outside / "labels.txt").write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    cv2.imwrite(str(cells / "bare.png"), np.zeros((64, 64), np.uint8))
+    (cells / "bare.txt").symlink_to(outside / "labels.txt")
+    async with serving(settings_for(cells)) as server, server.client() as client:
+        job_id = await server.start(client)
+        end = (await server.events(client, job_id))[-1]
+        words = "\n".join(end["data"]["warnings"])
+        assert "3 symbolic links lead out of the folder, or to folders; left out: away, bare.txt, stolen.png" in words
+        assert "bare.txt lies outside the project's folder" in words
+        assert str(tmp_path) not in words
+        listed = (await client.get(f"/api/export/{job_id}/events")).json()["events"][0]["data"]["total"]
+        assert listed == 13
