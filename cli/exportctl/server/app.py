@@ -16,7 +16,7 @@ from exportctl.server.engine import Engine
 from exportctl.server.meters import Meters
 from exportctl.server.people.people import People, opened
 from exportctl.server.pool import Pool
-from exportctl.server.routes import auth, download, events, exports, health, metrics, projects
+from exportctl.server.routes import auth, download, events, exports, health, metrics, page, projects
 from exportctl.server.settings import Settings
 from exportctl.server.site import Site
 from exportctl.server.sockets import Sockets
@@ -24,7 +24,7 @@ from exportctl.server.sqlite_log import SqliteLog
 from exportctl.server.tickets import Tickets, key_in
 from exportctl.server.tracing import traced
 
-_ROUTES = (auth, health, metrics, projects, exports, events, download)
+_ROUTES = (auth, health, metrics, projects, exports, events, download, page)
 
 
 def build_app(site: Site, sockets: Sockets) -> ASGIApp:
