@@ -1,7 +1,7 @@
 """The archive's bytes straight from the socket into a buffer, under httpx: `Wire` is a transport like any other.
 
 httpx's own, h11's copies and reads of 64 kB, costs more than the wire (tests/bench/download.py). Here httpx makes the
-request, h11 reads the answer's head, and a body of known length is read by `Body.read_into`, in a thread. All requests
+request, h11 reads the answer's head, and the body is read by `Body.read_into`, in a thread. All requests
 but those for an archive, and all that go through a proxy, stay httpx's own. A connection whose answer was read to its
 end serves the next request too: on a long way the next part of an archive costs no new beginning.
 """
@@ -17,6 +17,8 @@ from typing import Final, Self, TypeAlias, TypeVar
 import h11
 import httpx
 
+from exportctl.client.chunks import Chunks, FramingError
+
 ARCHIVES: Final = "/download"
 """How the paths of archives end (`WIRE.md`)."""
 BODY: Final = "exportctl.body"
@@ -24,6 +26,9 @@ BODY: Final = "exportctl.body"
 GLANCE: Final = 0.05
 """Seconds that one read waits at most: so soon a thread sees that nobody wants its bytes any more."""
 _SMALL_READ: Final = 1 << 16
+_BETWEEN: Final = 1 << 10
+"""Bytes read at once of what stands between chunks: the data behind it is copied once more."""
+_WITHOUT_BODY: Final = {204, 304}
 _NEXT_ADDRESS: Final = 0.25
 """Seconds until the next of a name's addresses is tried beside the first (RFC 8305, section 5)."""
 
@@ -80,8 +85,8 @@ class Body:
         self._parser = h11.Connection(h11.CLIENT)
         self._spare = bytearray()
         self._left: int | None = None
+        self._chunks: Chunks | None = None
         self._heard_at = time.monotonic()
-        self._is_ended = False
         self._is_dropped = False
         self._lasts = False
         self.status = 0
@@ -107,10 +112,15 @@ class Body:
             elif not isinstance(event, h11.InformationalResponse):
                 raise httpx.RemoteProtocolError("the answer is none of HTTP")
         self.status, self.headers = event.status_code, list(event.headers)
+        self._spare += self._parser.trailing_data[0]
         told = dict(self.headers)
-        if b"content-length" in told and b"transfer-encoding" not in told:
+        # h11 has seen to it that these make sense (RFC 9112, 6.3).
+        if self.status in _WITHOUT_BODY:
+            self._left = 0
+        elif b"transfer-encoding" in told:
+            self._chunks = Chunks()
+        elif b"content-length" in told:
             self._left = int(told[b"content-length"])
-            self._spare += self._parser.trailing_data[0]
             self._lasts = event.http_version == b"1.1" and told.get(b"connection", b"").lower() != b"close"
 
     @property
@@ -121,7 +131,7 @@ class Body:
     def again(self, patience: float | None) -> Self:
         """Make ready for another request over the same connection."""
         self._patience, self._parser = patience, h11.Connection(h11.CLIENT)
-        self._left, self._lasts, self._is_ended = None, False, False
+        self._left, self._chunks, self._lasts = None, None, False
         return self
 
     def read_into(self, view: memoryview) -> int | None:
@@ -130,19 +140,20 @@ class Body:
         Raises `httpx.ReadTimeout` after the request's read time-out without a byte, `httpx.ReadError` and
         `httpx.RemoteProtocolError` where the connection breaks before the end.
         """
-        if self._left is None:
-            return self._parsed(view)
-        if self._left == 0:
+        if self._chunks is not None and not self._has_chunk(self._chunks):
+            return None
+        left = self._left if self._chunks is None else self._chunks.left
+        if left == 0:
             return 0
-        view = view[: self._left]
-        got: int | None
-        if self._spare:
-            got = self._from_spare(view)
-        else:
-            got = self._from_socket(view)
-            if got == 0:
-                raise httpx.RemoteProtocolError(f"{self._left} bytes are missing")
-        if got is not None:
+        view = view if left is None else view[:left]
+        got = self._from_spare(view) if self._spare else self._from_socket(view)
+        if not got:
+            if got == 0 and left is not None:
+                raise httpx.RemoteProtocolError(f"{left} bytes are missing")
+            return got
+        if self._chunks is not None:
+            self._chunks.passed(got)
+        elif self._left is not None:
             self._left -= got
         return got
 
@@ -180,20 +191,21 @@ class Body:
             self._parser.receive_data(bytes(piece[:got]))  # b"" is the end
         return got is not None
 
-    def _parsed(self, view: memoryview) -> int | None:
-        """Read a body of unknown length: in chunks, or up to the connection's end."""
-        while not self._spare and not self._is_ended:
-            event = self._event()
-            if isinstance(event, h11.Data):
-                self._spare += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                self._is_ended = True
-            elif event is h11.NEED_DATA:
-                if not self._receive():
-                    return None
-            else:
-                raise httpx.RemoteProtocolError("the answer is none of HTTP")
-        return self._from_spare(view)
+    def _has_chunk(self, chunks: Chunks) -> bool:
+        """Return whether a chunk's data or the end is at hand, after what of the framing before it has come."""
+        try:
+            chunks.take(self._spare)
+            if chunks.left or chunks.is_ended:
+                return True
+            piece = memoryview(bytearray(_BETWEEN))
+            got = self._from_socket(piece)
+            if got == 0:
+                raise httpx.RemoteProtocolError("the last chunk is missing")
+            self._spare += piece[: got or 0]
+            chunks.take(self._spare)
+        except FramingError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
+        return bool(chunks.left) or chunks.is_ended
 
     def _from_spare(self, view: memoryview) -> int:
         got = min(len(view), len(self._spare))
