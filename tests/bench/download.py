@@ -13,23 +13,22 @@ where all is written: on a memory disk the wire is measured, elsewhere the disk 
 """
 
 import argparse
-import asyncio
 import contextlib
 import hashlib
 import json
 import os
-import random
 import shutil
 import statistics
 import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 import zipfile
 from pathlib import Path
+
+from link import Link
 
 ENTRY = 5_000_000
 PROJECT, JOB = "7d1f0c2b-0000-4000-8000-000000000001", "6f0c2b7e-0000-4000-8000-000000000002"
@@ -66,62 +65,6 @@ wall = time.perf_counter() - began
 process.returncode = os.waitstatus_to_exitcode(status)
 print(json.dumps([process.returncode, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]))
 """
-SEGMENT = 1448
-
-
-class Link:
-    """A proxy on a free port that holds every byte back for `seconds`, each way; at most 64 MB at a time.
-
-    Where `loss` is not 0 it sends as TCP Reno does: a window each round trip, doubled until the first segment is lost,
-    halved whenever one is, else a segment larger.
-    """
-
-    def __init__(self, port, seconds, loss):
-        self._to, self._seconds, self._loss, self._ready = port, seconds, loss, threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True).start()
-        self._ready.wait()
-
-    async def _serve(self):
-        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await server.serve_forever()
-
-    async def _connect(self, reader, writer):
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to, limit=1 << 20)
-        await asyncio.gather(self._one_way(reader, far_writer), self._one_way(far_reader, writer))
-
-    async def _one_way(self, reader, writer):
-        loop, held = asyncio.get_running_loop(), asyncio.Queue(64)
-
-        async def send():
-            while (item := await held.get()) is not None:
-                due, data = item
-                await asyncio.sleep(max(0, due - loop.time()))
-                writer.write(data)
-                await writer.drain()
-            writer.close()
-
-        with contextlib.suppress(ConnectionError):
-            sending = asyncio.create_task(send())
-            async for data in self._windows(reader) if self._loss else self._pieces(reader):
-                await held.put((loop.time() + self._seconds, data))
-            await held.put(None)
-            await sending
-
-    async def _pieces(self, reader):
-        while data := await reader.read(1 << 20):
-            yield data
-
-    async def _windows(self, reader):
-        window, doubles = 10, True
-        while data := await reader.read(window * SEGMENT):
-            yield data
-            await asyncio.sleep(2 * self._seconds)
-            if random.random() > (1 - self._loss) ** (1 + len(data) // SEGMENT):
-                window, doubles = max(2, window // 2), False
-            elif len(data) > window * SEGMENT // 2:
-                window = min(window * 2 if doubles else window + 1, 1024)
 
 
 def measured(words, env):
@@ -210,8 +153,8 @@ def against_nginx(folder, size, rounds, path):
     nginx = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL)
     try:
         wait_for(f"http://127.0.0.1:{port}/api/projects/{PROJECT}/export/{JOB}/status")
-        if any(path):
-            port = Link(port, *path).port
+        if path:
+            port = Link(port, **path).port
         url = f"http://127.0.0.1:{port}/api/projects/{PROJECT}/export/{JOB}/download"
         contest(url, folder, rounds)
     finally:
@@ -271,7 +214,7 @@ def finished(folder, size):
 def against_ours(folder, size, rounds, path):
     """Fetch what our server has made."""
     with finished(folder, size) as (port, token, job):
-        way = Link(port, *path).port if any(path) else port
+        way = Link(port, **path).port if path else port
         os.environ["EXPORTCTL_TOKEN"] = token
         project, job_id = job.split("/")
         url = f"http://127.0.0.1:{way}/api/projects/{project}/export/{job_id}/download"
@@ -300,7 +243,8 @@ def main():
             print(f"against {kind}, {asked.size / 1e9:g} GB{way}:")
             place = Path(name) / kind
             place.mkdir()
-            run(place, int(asked.size), asked.rounds, (asked.delay / 1000, asked.loss / 100))
+            path = {"delay": asked.delay / 1000, "loss": asked.loss / 100} if asked.delay else {}
+            run(place, int(asked.size), asked.rounds, path)
 
 
 if __name__ == "__main__":
