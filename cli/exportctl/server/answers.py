@@ -19,6 +19,7 @@ from exportctl.server.tracing import request_id
 
 PROTOCOL_HEADER = "Export-Protocol"
 PROTOCOL = "2"
+_UNAUTHORIZED = 401
 LARGEST_BODY = 1 << 20
 BODY_SECONDS = 20.0
 """How long a body may take to come."""
@@ -60,7 +61,9 @@ def refused(refusal: Refusal) -> Response:
         body["hint"] = refusal.hint
     if (request := request_id()) is not None:
         body["requestId"] = request
-    return answer(body, refusal.status, refusal.headers)
+    # A 401 says how one may sign in, whatever it is about (RFC 9110, 15.5.2).
+    challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == _UNAUTHORIZED else {}
+    return answer(body, refusal.status, {**challenge, **(refusal.headers or {})})
 
 
 async def on_refusal(_request: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from exportctl.server.meters import Meters
 from exportctl.server.people.people import People, opened
 from exportctl.server.pool import Pool
 from exportctl.server.routes import auth, download, events, exports, health, metrics, page, projects
+from exportctl.server.routes.openapi import described
 from exportctl.server.settings import Settings
 from exportctl.server.site import Site
 from exportctl.server.sockets import Sockets
@@ -30,7 +31,7 @@ _ROUTES = (auth, health, metrics, projects, exports, events, download, page)
 def build_app(site: Site, sockets: Sockets) -> ASGIApp:
     """Put routes and sockets together."""
     starlette = Starlette(
-        routes=[route for module in _ROUTES for route in module.routes(site)],
+        routes=described([route for module in _ROUTES for route in module.routes(site)]),
         exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
     )
     both = socketio.ASGIApp(sockets.server, other_asgi_app=site.meters.measured(starlette))

@@ -193,7 +193,7 @@ class Job(TypedDict):
     status: StatusName
     phase: str
     stage: str | None
-    stageProgress: Mapping[str, Any] | None
+    stageProgress: StageProgress | None
     progress: Percent
     message: str
     estimatedTimeRemaining: float | None

@@ -5,7 +5,7 @@ those of `bodies.py`; a route without a declaration is no part of the API.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -43,7 +43,6 @@ class Promise:
     takes: Any = None
     parameters: Sequence[Parameter] = ()
     refuses: Sequence[int] = ()
-    headers: Mapping[int, Sequence[str]] = field(default_factory=dict)
     is_open: bool = False
 
 

@@ -114,7 +114,7 @@ class JobRecord:
     status: Status = Status.PENDING
     phase: str = "processing"
     stage: str | None = None
-    stage_progress: Mapping[str, Any] | None = None
+    stage_progress: bodies.StageProgress | None = None
     progress: float = 0
     message: str = "Waiting for its turn"
     eta: float | None = None

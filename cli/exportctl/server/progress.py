@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exportctl.server import bodies
 from exportctl.server.job import EventName
 from exportctl.server.journal import Journal
 
@@ -40,7 +41,7 @@ class StageState:
         """True for a stage's last state."""
         return self.current >= self.total
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> bodies.StageProgress:
         """Spell it as `stageProgress`."""
         item = self.item or None
         return {"current": self.current, "total": self.total, "item": item, "currentItem": item}

@@ -46,7 +46,7 @@ class Site:
             hint = "Send the server's token: Authorization: Bearer TOKEN"
             if self.people is not None:
                 hint = "Sign in (POST /api/auth/login), or send a token: Authorization: Bearer TOKEN"
-            raise Refusal(401, "UNAUTHORIZED", str(error), hint, {"WWW-Authenticate": "Bearer"}) from error
+            raise Refusal(401, "UNAUTHORIZED", str(error), hint) from error
         request.scope["exportctl.user"] = user  # for the access log
         return user
 
