@@ -147,7 +147,12 @@ def test_a_token_of_the_address_signs_in_and_leaves_the_address(exportctl, tmp_p
             browser.open(f"{served.url}/#token={served.token}")
             browser.live()
             assert browser.tab.url == f"{served.url}/"
-            browser.ended(browser.start("cells"), "completed")
+            row = browser.start("cells")
+            browser.ended(row, "completed")
+            with browser.tab.expect_download() as download:
+                row.get_by_role("link", name="Download").click()
+            assert zipfile.is_zipfile(download.value.path())
+            assert served.token not in download.value.url
             browser.tab.reload()
             browser.live()
             browser.tab.get_by_role("button", name="Sign out").click()

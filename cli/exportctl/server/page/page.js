@@ -274,7 +274,10 @@ async function cancel(id) {
   }
 }
 
-/** Before the browser takes it over: a session that is over is renewed, an archive that is gone is told, a link has no token. */
+/**
+ * A link cannot send a token, and a session ends in the midst of a long download: the browser fetches the archive by a
+ * token of its own, after an archive that is gone was told of here.
+ */
 async function download(id, event) {
   event.preventDefault();
   try {
@@ -282,9 +285,9 @@ async function download(id, event) {
     follower.add(status);
     if (!status.archive) throw new session.Refusal(410, { error: "The archive is no longer kept" });
     const path = `api/projects/${status.projectId}/export/${id}/download`;
-    const { token } = session.token() ? await session.request(`${path}-token`, { method: "POST" }) : {};
+    const { token } = await session.request(`${path}-token`, { method: "POST" });
     const link = document.createElement("a");
-    link.href = session.url(token ? `${path}?token=${encodeURIComponent(token)}` : path);
+    link.href = session.url(`${path}?token=${encodeURIComponent(token)}`);
     link.download = "";
     link.click();
   } catch (refusal) {
