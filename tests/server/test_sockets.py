@@ -173,6 +173,18 @@ async def test_history_is_answered_and_then_pushed(server):
         assert [(job["id"], job["status"]) for job in pushed] == [(new, "pending"), (new, "completed")]
 
 
+async def test_a_short_history_names_the_older_jobs_that_still_run(settings_for, cells):
+    async with (
+        serving(settings_for(cells, jobs_at_once=0)) as server,
+        server.client() as client,
+        connected(server.url, TOKEN) as socket,
+    ):
+        jobs = [await server.start(client) for _ in range(3)]
+        answer = await socket.call("export:history", {"projectId": server.project.id, "limit": 1})
+        assert [job["id"] for job in answer["jobs"]] == [jobs[-1]]
+        assert [job["id"] for job in answer["running"]] == jobs[:-1]
+
+
 async def test_a_silent_running_job_is_said_to_be_alive(settings_for, cells):
     async with (
         serving(settings_for(cells, heartbeat=0.05, jobs_at_once=0)) as server,

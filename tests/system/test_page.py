@@ -9,7 +9,7 @@ import pytest
 from server.conftest import write_images
 from system.browsing import WIDTHS, browsing
 from system.processes import Served, until
-from system.proxy import After, Fault, Leave, Proxy
+from system.proxy import After, Cut, Fault, Leave, Proxy
 
 EMAIL, PASSWORD = "ana@example.org", "a long password"
 HARMLESS = "<img src=x onerror=alert(1)> \u202egpj.sllec"
@@ -137,6 +137,12 @@ def test_over_a_lost_connection_no_event_is_lost_and_none_taken_twice(url, folde
         assert seen == list(range(seen[0], seen[-1] + 1))
         assert told == list(range(1, len(told) + 1)), "asked for from where it was, nothing is sent twice either"
         assert seen[-1] == told[-1]
+        # The session's quarter of an hour is over while the connection is lost: it is renewed without a word.
+        browser.tab.context.clear_cookies(name="access_token")
+        before = browser.connection().count("live")
+        proxy.do(Cut("reset"))
+        until(lambda: browser.connection().count("live") > before, "the connection, of a session that was renewed")
+        browser.ended(browser.start(folder.name), "completed")
 
 
 def test_a_token_of_the_address_signs_in_and_leaves_the_address(exportctl, tmp_path):

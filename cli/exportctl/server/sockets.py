@@ -208,7 +208,14 @@ class Sockets:
         limit = min(whole_of(data, "limit") or _HISTORY, _LONGEST_HISTORY)
         reader.watching.add(project or "")
         jobs = await self.site.engine.history(reader.user, project, limit)
-        return {"ok": True, "jobs": [status_of(job, self.site.now()) for job in jobs]}
+        known, now = {job.id for job in jobs}, self.site.now()
+        running = [job for job in self.site.engine.running(reader.user) if job.project == project]
+        return {
+            "ok": True,
+            "jobs": [status_of(job, now) for job in jobs],
+            # Older than the `limit` newest, and still without an end: who lists jobs must not miss those.
+            "running": [status_of(job, now) for job in running if job.id not in known],
+        }
 
     async def _cancel_operation(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
         """Answer as protocol 1 does, with events; but here the job really ends, and only then is it said."""

@@ -96,7 +96,8 @@ export class Follower {
     this.#change(id, { cancelling: true });
     try {
       const answer = await this.#call("export:cancel", { jobId: id }, CANCEL_WITHIN).catch(() => null);
-      if (!answer?.ok) await request(`api/projects/${this.#jobs.get(id).project}/export/${id}/cancel`, { method: "POST" });
+      if (!answer?.ok)
+        await request(`api/projects/${this.#jobs.get(id).project}/export/${id}/cancel`, { method: "POST" });
     } catch (refusal) {
       this.#change(id, { cancelling: false });
       throw refusal;
@@ -123,8 +124,9 @@ export class Follower {
   async #list() {
     const asked = this.#projects.map(async (project) => {
       const answer = await this.#call("export:history", { projectId: project.id, limit: this.#limit });
-      if (answer.ok) for (const status of answer.jobs) this.add(status);
-      return answer.ok ? answer.jobs.length : 0;
+      if (!answer.ok) return 0; // A project that is served no more since this page asked.
+      for (const status of [...answer.jobs, ...answer.running]) this.add(status);
+      return answer.jobs.length;
     });
     const counts = await Promise.allSettled(asked);
     if (counts.every((count) => count.status === "fulfilled")) {

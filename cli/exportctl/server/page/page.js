@@ -99,12 +99,13 @@ by("sign-in").addEventListener("submit", (event) => {
 });
 
 by("sign-out").addEventListener("click", async () => {
+  let problem = "";
   try {
     await session.signOut();
-    askWho();
   } catch (refusal) {
-    say(refusal.words);
+    problem = `${refusal.words} You may still be signed in.`;
   }
+  askWho(problem);
 });
 
 session.onSignedOut(() => follower && askWho("You signed out in another tab."));
@@ -267,10 +268,23 @@ by("asking").addEventListener("close", () => {
 
 async function cancel(id) {
   say("The export is being cancelled.");
+  await attempt(id, "It could not be cancelled.", () => follower.cancel(id));
+}
+
+/** Do something with a job; what goes wrong is shown at its row, and said. */
+async function attempt(id, sorry, act) {
+  const complain = (words) => {
+    rows.get(id)?.complain(words);
+    stale.add(id);
+    draw();
+  };
+  complain("");
   try {
-    await follower.cancel(id);
+    await act();
   } catch (refusal) {
-    say(`It could not be cancelled. ${wordsOf(refusal)}`);
+    const words = `${sorry} ${wordsOf(refusal)}`;
+    complain(words);
+    say(words);
   }
 }
 
@@ -280,7 +294,7 @@ async function cancel(id) {
  */
 async function download(id, event) {
   event.preventDefault();
-  try {
+  await attempt(id, "It could not be downloaded.", async () => {
     const status = await session.request(`api/export/${id}`);
     follower.add(status);
     if (!status.archive) throw new session.Refusal(410, { error: "The archive is no longer kept" });
@@ -290,9 +304,7 @@ async function download(id, event) {
     link.href = session.url(`${path}?token=${encodeURIComponent(token)}`);
     link.download = "";
     link.click();
-  } catch (refusal) {
-    say(wordsOf(refusal));
-  }
+  });
 }
 
 function wordsOf(refusal) {

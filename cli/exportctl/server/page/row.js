@@ -35,15 +35,26 @@ export function isolated(name) {
 export class Row {
   #parts;
   #shown = {};
+  #trouble = "";
 
   /** `act.cancel(id)` and `act.download(id)` are called by its buttons. */
   constructor(template, id, act) {
     this.element = template.content.firstElementChild.cloneNode(true);
     const part = (selector) => this.element.querySelector(selector);
     this.#parts = Object.fromEntries(
-      ["h3", ".name", ".state", ".percent", "progress", ".facts", ".rest", ".problem", ".cancel", ".download", "dl"].map(
-        (selector) => [selector.replace(".", ""), part(selector)],
-      ),
+      [
+        "h3",
+        ".name",
+        ".state",
+        ".percent",
+        "progress",
+        ".facts",
+        ".rest",
+        ".problem",
+        ".cancel",
+        ".download",
+        "dl",
+      ].map((selector) => [selector.replace(".", ""), part(selector)]),
     );
     this.element.id = `job-${id}`;
     this.#parts.cancel.addEventListener("click", () => act.cancel(id));
@@ -52,6 +63,11 @@ export class Row {
 
   focus() {
     this.#parts.h3.focus();
+  }
+
+  /** Say what went wrong with what was asked of this job; "": nothing any more. */
+  complain(words) {
+    this.#trouble = words;
   }
 
   /** Note which event the job has taken, at once; what it looks like is drawn when there is time. */
@@ -74,7 +90,7 @@ export class Row {
     if (ended || job.status === "pending") this.#text("facts", ended ? endOf(job, expired) : "Waiting for its turn");
     else this.#stages(job);
     this.#text("rest", restOf(job, ended, expired, now));
-    const wrong = problemOf(job);
+    const wrong = problemOf(job) || this.#trouble;
     problem.hidden = !wrong;
     this.#text("problem", wrong);
     cancel.hidden = ended;
@@ -124,11 +140,20 @@ export class Row {
     const name = `${job.project}/${job.id}`;
     const rows = [
       ["Step", hasEnded(job) ? "" : job.message],
-      ["Contents", job.wanted.filter((stage) => stage !== "compression").map((stage) => NAMES[stage]).join(", ")],
+      [
+        "Contents",
+        job.wanted
+          .filter((stage) => stage !== "compression")
+          .map((stage) => NAMES[stage])
+          .join(", "),
+      ],
       ["Images", job.total ? number.format(job.total) : ""],
       ...job.warnings.map((warning) => ["Warning", warning]),
       ["Started", moment.format(new Date(job.created))],
-      ["Command", `exportctl ${hasEnded(job) ? "download" : "follow"} ${name} --server ${url("").href.replace(/\/$/, "")}`],
+      [
+        "Command",
+        `exportctl ${hasEnded(job) ? "download" : "follow"} ${name} --server ${url("").href.replace(/\/$/, "")}`,
+      ],
     ].filter(([, words]) => words);
     const key = JSON.stringify(rows);
     if (this.#shown.dl === key) return;

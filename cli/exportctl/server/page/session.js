@@ -100,7 +100,9 @@ export function renew() {
 
 async function renewed() {
   if ((await send("api/auth/profile")).ok) return true; // by another tab, meanwhile
-  return (await send("api/auth/refresh", "POST")).ok;
+  const answer = await send("api/auth/refresh", "POST");
+  if (!answer.ok && answer.status !== 401) throw new Refusal(answer.status); // It could not say.
+  return answer.ok;
 }
 
 async function send(path, method = "GET", body, headers = {}) {
