@@ -29,10 +29,11 @@ from exportctl.model.errors import ExportctlError
 
 MOST: Final = 16
 """Connections: what usual servers take from one client."""
-MEMORY: Final = 1 << 26
-SMALLEST: Final = 1 << 20
+MEMORY: Final = 1 << 24
+"""Bytes that wait at most: less than 60 MB are resident then, whatever the number of connections."""
+SMALLEST: Final = 1 << 19
 _LARGEST: Final = 1 << 22
-"""Bytes of one request: a round trip between two of them is little beside 4 MB, also on a link of 100 ms."""
+"""Bytes of one request: a round trip between two of them is little beside a few MB, also on a link of 100 ms."""
 ATTEMPTS: Final = 6
 _PARTIAL: Final = 206
 _PARTS_A_SECOND: Final = 10
@@ -41,11 +42,11 @@ _PARTS_A_SECOND: Final = 10
 
 @dataclass(slots=True, eq=False)
 class _Segment:
-    """The bytes from `start` to `stop`, of which `filled` are in `buffer`."""
+    """The bytes from `start` to `stop`, of which `filled` are in `buffer`, lent while they come and wait."""
 
     start: int
     stop: int
-    buffer: memoryview
+    buffer: memoryview = field(default_factory=lambda: memoryview(b""))
     filled: int = 0
     task: asyncio.Task[None] | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,9 +103,8 @@ class Segments:
             # Towards the end ever smaller, so that all connections come to it together.
             share = (self.total - self._next) // (2 * self.connections)
             stop = min(self._next + max(SMALLEST, min(share, largest)), self.total)
-            buffer = self._free.pop() if self._free else memoryview(bytearray(largest))
-            segment = _Segment(self._next, stop, buffer)
-            segment.task = asyncio.create_task(self._bring(segment, turn))
+            segment = _Segment(self._next, stop)
+            segment.task = asyncio.create_task(self._bring(segment, turn, largest))
             segments.append(segment)
             self._next = stop
 
@@ -127,11 +127,12 @@ class Segments:
             done += len(piece)
             self.pace.at(self.tally.size)
 
-    async def _bring(self, segment: _Segment, turn: asyncio.Semaphore) -> None:
+    async def _bring(self, segment: _Segment, turn: asyncio.Semaphore, largest: int) -> None:
         """Fill one segment, over as many connections as it takes."""
         fruitless = 0
         try:
             async with turn:
+                segment.buffer = self._free.pop() if self._free else memoryview(bytearray(largest))
                 while segment.filled < segment.size:
                     before = segment.filled
                     try:
