@@ -17,6 +17,7 @@ from exportctl.client.follow import Follower
 from exportctl.client.http import Server, open_client
 from exportctl.client.waiting import Slumber, sleep_or
 from exportctl.model.errors import NotAllowed, NotFound, Unreachable
+from exportctl.model.eta import WEIGHTS, Usual
 from exportctl.protocol.events import Cancelled, Completed, Failed
 from waiting import until
 from wire.server1 import HOLD, Export, Job1, Server1, serving
@@ -310,3 +311,24 @@ async def test_news_cut_a_wait_short():
     news.set()
     async with asyncio.timeout(20):
         await waiting
+
+
+async def test_what_the_stages_of_a_job_took_is_learned_and_tells_a_later_job_its_end_from_the_beginning(bench):
+    counted = {"current": 2, "total": 2, "currentItem": "b.png"}
+    steps = (
+        "answer",
+        frame("j1", "started"),
+        frame("j1", "progress", progress=23, stage="images", stageProgress=counted),
+        frame("j1", "progress", progress=95, phase="downloading", stage="compression"),
+        frame("j1", "completed", warnings=[]),
+    )
+    server, learned = Server1([export(*steps)]), []
+    usual = Usual(seconds=dict.fromkeys(WEIGHTS, 20.0), images=2)
+    options = {"learn": lambda *facts: learned.append(facts), "usual": {PROJECT: usual}.get}
+    with serving(server):
+        async with following(server, bench, **options) as (api, follower):
+            assert isinstance((await end_of(await started(api, follower))).end, Completed)
+    [(project, seen)] = learned
+    assert (project, seen.images, set(seen.seconds) >= {"images", "compression"}) == (PROJECT, 2, True)
+    left = [line.estimated_time_remaining for line in bench.told("export:progress")]
+    assert left[0] == pytest.approx(60, abs=45), "one of five stages is done, faster than is usual"

@@ -86,7 +86,7 @@ def test_nothing_is_said_at_the_beginning_nor_from_the_first_small_thing():
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.floats(0, 1e6), st.floats(0, 1e6)), max_size=30),
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.floats(1e-6, 1e6), st.floats(0, 1e6)), max_size=30),
     st.integers(1, 64),
     st.floats(0, 1e9),
 )

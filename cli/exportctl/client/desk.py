@@ -11,6 +11,7 @@ from exportctl.client.api import Api
 from exportctl.client.socket import Socket
 from exportctl.client.watch import Watch
 from exportctl.model.errors import ExportctlError
+from exportctl.model.eta import Usual
 from exportctl.model.job import reduce
 from exportctl.model.lines import ConnectionChanged, ConnectionState, Line, Source
 from exportctl.protocol.events import Event
@@ -42,6 +43,9 @@ class Desk:
     monotonic: Callable[[], float]
     transport: Transport
     poll_interval: float
+    usual: Callable[[str], Usual | None] = lambda _project_id: None
+    learn: Callable[[str, Usual], None] = lambda _project_id, _usual: None
+    """What the stages of a project's jobs take, from an earlier job and for a later one."""
     polls: int = 0
     socket: Socket | None = None
     is_unanswered: bool = field(init=False, default=False)

@@ -24,6 +24,7 @@ from exportctl.client.socket import Socket, SocketLost, open_socket
 from exportctl.client.waiting import LOOK_SECONDS, Slumber, backoff, sleep_or
 from exportctl.client.watch import Watch
 from exportctl.model.errors import ExportctlError, NotAllowed, Unreachable
+from exportctl.model.eta import Usual
 from exportctl.model.job import Job
 from exportctl.model.lines import ConnectionState, Line
 from exportctl.protocol import socketio
@@ -47,7 +48,8 @@ class Follower:
     """Follows any number of jobs over one socket. Use as a context manager; `tell` takes the lines.
 
     The lines of events that came at once are told within `together`. `sleep` and `jitter` (0 to 1) are the waits
-    between attempts, `monotonic` the clock of outages, `soon` the seconds that `connected` waits.
+    between attempts, `monotonic` the clock of outages, `soon` the seconds that `connected` waits. `usual` and `learn`:
+    what the stages of a project's jobs take, by its id, where the server says nothing of time.
     """
 
     api: Api
@@ -58,6 +60,8 @@ class Follower:
     transport: Transport = "auto"
     poll_interval: float = 2.0
     soon: float = SOON_SECONDS
+    usual: Callable[[str], Usual | None] = lambda _project_id: None
+    learn: Callable[[str, Usual], None] = lambda _project_id, _usual: None
     together: Callable[[], AbstractContextManager[None]] = nullcontext
     slumber: Slumber = field(default_factory=lambda: Slumber(wall=time.time, monotonic=time.monotonic))
     reconnects: int = field(init=False, default=0)
@@ -78,6 +82,8 @@ class Follower:
             monotonic=self.monotonic,
             transport=self.transport,
             poll_interval=self.poll_interval,
+            usual=self.usual,
+            learn=self.learn,
         )
 
     @property

@@ -11,17 +11,16 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec.structs import replace
-
 from exportctl.client import ends, failures
 from exportctl.client.api import ArchiveFacts, JobStatus
+from exportctl.client.case1 import Case
 from exportctl.client.desk import LONGEST_WAIT, Desk
 from exportctl.client.socket import Socket, SocketLost
 from exportctl.client.unclaimed import Unclaimed
 from exportctl.client.waiting import sleep_or
 from exportctl.client.watch import Watch
 from exportctl.model.errors import Busy, ExportctlError, NotAllowed, NotFound, Unreachable
-from exportctl.model.eta import Estimate
+from exportctl.model.eta import Estimate, wanted_of
 from exportctl.model.lines import Log, Source
 from exportctl.protocol.dialects import dialect1, reading, wording
 from exportctl.protocol.dialects.story1 import Story, judge
@@ -52,48 +51,12 @@ ANSWER_SECONDS: Final = 15.0
 """The server's loop stands still while it draws (13)."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Case:
-    """One job: what was told of it, what was heard of its end, when it is looked at next."""
-
-    watch: Watch
-    story: Story
-    since: float
-    look: asyncio.Event = field(default_factory=asyncio.Event)
-    may_cancel: asyncio.Event = field(default_factory=asyncio.Event)
-    is_new_way: bool = True
-    is_closing: bool = False
-    rest: float | None = None
-    doubts: int = 0
-    failing_since: float | None = None
-    missing: int = 0
-    estimate: Estimate = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.estimate = Estimate(began=self.since)
-
-    def estimated(self, event: Progress, now: float) -> Progress:
-        """Return the event with the time left, of which the server says nothing."""
-        self.estimate.take(now, event.progress, event.stage, event.stage_progress)
-        left = self.estimate.left(now)
-        return replace(event, estimated_time_remaining=None if left is None else round(left, 1))
-
-    def leave(self) -> None:
-        """Let go whoever waits for the job: it has ended, whoever ended its following."""
-        self.look.set()
-        self.may_cancel.set()
-
-    def is_over(self) -> bool:
-        """Whether nothing more is told of the job."""
-        return self.is_closing or self.watch.ended.done()
-
-
 @dataclass(slots=True, kw_only=True)
 class StatusDialogue:
     """Protocol 1's side of a follower."""
 
     desk: Desk
-    _cases: dict[str, _Case] = field(init=False, default_factory=dict)
+    _cases: dict[str, Case] = field(init=False, default_factory=dict)
     _unclaimed: Unclaimed = field(init=False, default_factory=Unclaimed)
 
     def attend(self, watch: Watch) -> None:
@@ -102,8 +65,10 @@ class StatusDialogue:
         story = Story(
             job_id=job.job_id, project_id=watch.project_id, project_name=job.project_name, options=watch.options
         )
-        case = self._cases[job.job_id] = _Case(watch=watch, story=story, since=self.desk.monotonic())
-        came = self._unclaimed.claim(job.job_id)
+        now, came = self.desk.monotonic(), self._unclaimed.claim(job.job_id)
+        usual = self.desk.usual(watch.project_id)
+        estimate = Estimate(began=now, wanted=wanted_of(watch.options), usual=usual, is_joined=not came)
+        case = self._cases[job.job_id] = Case(watch=watch, story=story, since=now, estimate=estimate)
         # Heard of from its beginning, over a socket that is up: the first look can wait.
         case.is_new_way = not came or self.desk.socket is None
         for event in came:
@@ -175,7 +140,7 @@ class StatusDialogue:
                 await socket.flush()
         case.look.set()
 
-    async def _has_ended(self, case: _Case) -> bool:
+    async def _has_ended(self, case: Case) -> bool:
         """Whether there is nothing left to cancel: a job that has ended would be called cancelled, its archive gone."""
         if case.watch.ended.done() or case.story.heard is not None:
             return True
@@ -188,7 +153,7 @@ class StatusDialogue:
                 return True
         return False
 
-    def _hear(self, case: _Case, event: Event, source: Source) -> None:
+    def _hear(self, case: Case, event: Event, source: Source) -> None:
         """Take what the socket says of a job; behind its end there is nothing to tell (4, 7)."""
         if case.is_over():
             case.watch.sequencer.duplicates += 1
@@ -196,6 +161,7 @@ class StatusDialogue:
         case.watch.events += 1
         match event:
             case Started() | Progress():
+                case.estimate.is_joined &= not isinstance(event, Started)
                 self._tell(case, case.story.take(event), event, source)
             case Completed() | Failed() | Cancelled():
                 if case.story.end(event):
@@ -206,7 +172,7 @@ class StatusDialogue:
                 pass
 
     def _tell(
-        self, case: _Case, events: list[Started | Progress], cause: Event | None, source: Source = Source.POLL
+        self, case: Case, events: list[Started | Progress], cause: Event | None, source: Source = Source.POLL
     ) -> None:
         for event in events:
             is_made = isinstance(event, Started) and not isinstance(cause, Started)
@@ -215,7 +181,7 @@ class StatusDialogue:
         if (case.watch.job.progress or 0.0) >= CANCEL_FROM:
             case.may_cancel.set()
 
-    async def _look_after(self, case: _Case) -> None:
+    async def _look_after(self, case: Case) -> None:
         """Ask for the job's status until it has ended."""
         while not case.is_over():
             await sleep_or(self.desk.sleep, self._pause(case), case.look)
@@ -233,7 +199,7 @@ class StatusDialogue:
                 case.failing_since, case.missing, case.rest = None, 0, None
                 await self._judge(case, seen, may_doubt=had_heard)
 
-    def _pause(self, case: _Case) -> float:
+    def _pause(self, case: Case) -> float:
         if case.rest is not None:
             return case.rest
         if case.story.heard is not None:
@@ -242,7 +208,7 @@ class StatusDialogue:
             return SAFETY_SECONDS
         return self.desk.pause_of(len(self._cases))
 
-    def _judge_failure(self, case: _Case, error: ExportctlError) -> None:
+    def _judge_failure(self, case: Case, error: ExportctlError) -> None:
         """Go on where the look may be repeated; a job that is gone, a sign-in that is over, an outage end it."""
         heard, now = case.story.heard, self.desk.monotonic()
         if isinstance(heard, Failed | Cancelled) and not failures.is_passing(error):
@@ -267,7 +233,7 @@ class StatusDialogue:
         if is_alone and not self.desk.unanswered(error, case.failing_since, self._pause(case)):
             case.watch.fail(error)
 
-    async def _judge(self, case: _Case, seen: JobStatus, *, may_doubt: bool) -> None:
+    async def _judge(self, case: Case, seen: JobStatus, *, may_doubt: bool) -> None:
         """Take what REST says of the job; an answer to an older question casts no doubt on an end."""
         if case.is_over():
             return
@@ -299,12 +265,12 @@ class StatusDialogue:
             return
         self._complete(case, end, facts, source, seen)
 
-    def _learn(self, case: _Case, seen: JobStatus) -> None:
+    def _learn(self, case: Case, seen: JobStatus) -> None:
         """Keep what only the status says, for a start that is told later."""
         case.story.project_name = case.story.project_name or seen.project_name
         case.story.options = case.story.options if case.story.options is not None else seen.options
 
-    def _doubt(self, case: _Case, seen: JobStatus) -> None:
+    def _doubt(self, case: Case, seen: JobStatus) -> None:
         self.desk.tell(
             Log(
                 job_id=case.watch.job.job_id,
@@ -315,7 +281,7 @@ class StatusDialogue:
             )
         )
 
-    async def _measure(self, case: _Case) -> ArchiveFacts:
+    async def _measure(self, case: Case) -> ArchiveFacts:
         """Ask for the archive's size; one that is gone (14), or nobody can tell of now, has none."""
         try:
             async with self.desk.gate:
@@ -325,9 +291,11 @@ class StatusDialogue:
         except ExportctlError:
             return ArchiveFacts(file_name=None, size=None)
 
-    def _complete(self, case: _Case, end: Completed, facts: ArchiveFacts, source: Source, seen: JobStatus) -> None:
+    def _complete(self, case: Case, end: Completed, facts: ArchiveFacts, source: Source, seen: JobStatus) -> None:
         """Tell the end in protocol 2's order; what the server has no events for is made here."""
         job_id, project_id = case.watch.job.job_id, case.watch.project_id
+        if (seen_of_it := case.estimate.learned(self.desk.monotonic())) is not None:
+            self.desk.learn(project_id, seen_of_it)
         self._tell(case, case.story.begin(), None)
         changed = PhaseChanged(
             job_id=job_id,
@@ -342,7 +310,7 @@ class StatusDialogue:
         self.desk.reduce(case.watch, ready, Source.CLIENT)
         self.desk.reduce(case.watch, ends.with_time(end, seen), source)
 
-    def _close(self, case: _Case, end: End, source: Source) -> None:
+    def _close(self, case: Case, end: End, source: Source) -> None:
         """Tell a bad end."""
         case.is_closing = True
         self._tell(case, case.story.begin(), None)

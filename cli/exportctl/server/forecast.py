@@ -4,8 +4,8 @@ Work is counted in expected efforts (`export.effort`), by groups of like steps. 
 taken to have the hands there are, and the time until a step is in the archive is what it cost; so whatever holds a job
 up, the machine's load, the disk, other jobs, shows in the costs. What a group's steps cost tells how far its
 expectation is off; the latest weigh most, since a machine may be shared. A group of which nothing is known yet is taken
-to be off as the others are. Until most of what is left is of groups that were seen, nothing is said for a while: a wild
-number is worse than none.
+to be off as the others are. Until most of what is left is of groups of which more steps ended than the first of every
+hand, nothing is said for a while: a wild number is worse than none.
 """
 
 import math
@@ -22,6 +22,8 @@ _KNOWN: Final = 0.5
 """Of what is left: the part whose groups must have been seen."""
 _PATIENCE: Final = 3.0
 """Seconds after which what was seen must do."""
+_COLD: Final = 0.1
+"""What the first steps of a group count for, one for each hand: libraries are loaded for them."""
 _OVERDUE: Final = 0.1
 """Of its cost: what a step that takes longer than that is taken to have before it."""
 
@@ -32,6 +34,8 @@ class _Group:
 
     whole: float
     done: float = 0.0
+    begun: int = 0
+    ended: int = 0
     expected: float = 0.0
     cost: float = 0.0
 
@@ -40,6 +44,7 @@ class _Group:
 class _Step:
     group: _Group
     effort: float
+    weight: float
     since: float | None = None
     """When it got a hand."""
 
@@ -65,18 +70,22 @@ class Forecast:
 
     def begin(self, now: float, number: int, group: str, effort: float) -> None:
         """Note that a step is out."""
-        self._out[number] = _Step(group=self._groups[group], effort=effort)
+        of = self._groups[group]
+        of.begun += 1
+        weight = _COLD if of.begun <= self.hands else 1.0
+        self._out[number] = _Step(group=of, effort=effort, weight=weight)
         self._hand_out(now)
 
     def end(self, now: float, number: int, effort: float | None = None) -> None:
         """Note that a step is done, whose effort may be known only now."""
         step = self._out.pop(number)
         self._fade(now)
+        step.group.ended += 1
         expected = step.effort if effort is None else effort
         step.group.done += expected
-        step.group.expected += expected
+        step.group.expected += expected * step.weight
         # One that was done before its turn came had a hand all the same, for who knows how long.
-        step.group.cost += 0.0 if step.since is None else now - step.since
+        step.group.cost += 0.0 if step.since is None else (now - step.since) * step.weight
         self._hand_out(now)
 
     def left(self, now: float) -> float | None:
@@ -87,7 +96,7 @@ class Forecast:
         if worked < _EARLIEST or not expected or not cost:
             return None
         rest = {name: max(one.whole - one.done, 0.0) for name, one in self._groups.items()}
-        seen = sum(rest[name] for name, one in self._groups.items() if one.expected)
+        seen = sum(rest[name] for name, one in self._groups.items() if one.ended > self.hands)
         if seen < _KNOWN * sum(rest.values()) and worked < _PATIENCE:
             return None
         off = cost / expected

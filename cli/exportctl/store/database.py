@@ -58,6 +58,13 @@ MIGRATIONS: Final = (
         asked_at TEXT, began_at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE usual (
+        server TEXT NOT NULL, project_id TEXT NOT NULL,
+        images INTEGER NOT NULL, seconds TEXT NOT NULL, noted_at REAL NOT NULL,
+        PRIMARY KEY (server, project_id)
+    ) WITHOUT ROWID;
+    """,
 )
 """Each brings the database one version up; the version is `user_version`."""
 

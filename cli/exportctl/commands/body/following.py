@@ -26,6 +26,8 @@ async def open_follower(session: Session, api: Api, connection: Connection) -> A
         transport=transport,
         poll_interval=connection.poll_interval,
         together=session.stream.together,
+        usual=lambda project_id: session.memory.usual(api.server.url, project_id),
+        learn=lambda project_id, seen: session.memory.note_usual(api.server.url, project_id, seen),
     )
     async with follower:
         yield follower

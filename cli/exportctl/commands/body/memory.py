@@ -13,10 +13,12 @@ from exportctl.client.partial import discard
 from exportctl.commands.body.report import Report
 from exportctl.commands.options import Shared
 from exportctl.config import state_folder
+from exportctl.model.eta import Usual
 from exportctl.model.lines import Outcome
 from exportctl.protocol.events import Cancelled, Completed, End, Failed
 from exportctl.store.database import Database, Unusable
 from exportctl.store.jobs import Jobs, KnownJob, Status
+from exportctl.store.usual import note_usual, usual
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +100,14 @@ class Memory:
             jobs.note(known, exit_status=exit_status, **({"is_saved": True} if is_saved else {}))
 
         self.ask(note, None)
+
+    def usual(self, server: str, project_id: str) -> Usual | None:
+        """Return what the stages of the project's last job took, as far as this machine saw."""
+        return self.ask(lambda jobs: usual(jobs.database, server, project_id), None)
+
+    def note_usual(self, server: str, project_id: str, seen: Usual) -> None:
+        """Note what the stages of a job took."""
+        self.ask(lambda jobs: note_usual(jobs.database, server, project_id, seen), None)
 
     def close(self) -> None:
         """Close the store."""

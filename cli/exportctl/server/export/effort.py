@@ -18,9 +18,9 @@ _COPIED_PIXEL = 1e-9
 _DRAWN = 0.6e-3
 _DRAWN_PIXEL = 32e-9
 _DRAWN_POINT = 2.5e-6
-_MEASURED_POLYGON = 110e-6
-_ANNOTATED_POINT = {"coco": 0.5e-6, "yolo": 0.25e-6, "json": 0.2e-6}
-_TABLED_POLYGON = {"excel": 60e-6, "csv": 9e-6, "json": 2.5e-6}
+_MEASURED_POLYGON = 165e-6
+_ANNOTATED_POINT = {"coco": 1.2e-6, "yolo": 0.5e-6, "json": 0.25e-6}
+_TABLED_POLYGON = {"excel": 95e-6, "csv": 18e-6, "json": 6e-6}
 _LEAST = 1e-6
 """Of every image in every group: none is for nothing."""
 
