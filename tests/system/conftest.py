@@ -28,8 +28,11 @@ def serve(exportctl) -> Iterator[Callable[..., Served]]:
     started: list[subprocess.Popen] = []
 
     def start(*folders: object, token: str = "a-token-of-the-tests", state: str = "served", **options) -> Served:
+        # `doctor` waits for a ping of its socket: where a test asks for it, that is soon.
         process = exportctl.start(
-            "serve", *folders, "--port", 0, "--token", token, "--state", exportctl.home / state, **options
+            *("serve", *folders, "--port", 0, "--token", token, "--state", exportctl.home / state),
+            *("--ping-interval", options.pop("ping_interval", 25)),
+            **options,
         )
         started.append(process)
         url = process.stdout.readline().decode().strip()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -173,10 +173,18 @@ class Served:
     process: subprocess.Popen
 
     @classmethod
-    def start(cls, command: Command, *folders: object, state: Path, port: int = 0, workers: int = 1) -> Self:
+    def start(
+        cls,
+        command: Command,
+        *folders: object,
+        state: Path,
+        port: int = 0,
+        workers: int = 1,
+        more: Sequence[object] = (),
+    ) -> Self:
         """Start `exportctl serve` and wait until it listens; on the same state and port it goes on for another."""
         token = "a-token-of-the-tests"
-        options = ["--port", port, "--state", state, "--workers", workers, "--token", token]
+        options = ["--port", port, "--state", state, "--workers", workers, "--token", token, *more]
         process = command.start("serve", *folders, *options, stderr=None)
         assert process.stdout is not None
         url = process.stdout.readline().decode().strip()

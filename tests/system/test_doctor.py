@@ -25,10 +25,10 @@ def test_a_server_that_is_not_there_is_named_and_nothing_else_is_blamed(command)
 
 def test_each_part_of_the_way_is_looked_at_and_a_wrong_token_is_told(serve, exportctl, tmp_path):
     (tmp_path / "cells").mkdir()
-    served = serve(tmp_path / "cells")
+    served = serve(tmp_path / "cells", ping_interval=1)
     well = exportctl.run("doctor", *served.options, "--transport", "polling", "--ndjson")
     assert {name: line["status"] for name, line in checks(well).items()} == dict.fromkeys(
-        ["configuration", "state", "disk", "proxy", "server", "clock", "sign-in", "polling"], "ok"
+        ["configuration", "state", "disk", "proxy", "server", "clock", "sign-in", "streaming", "polling"], "ok"
     )
     ill = exportctl.run("doctor", "--server", served.url, "--token", "no-such", "--transport", "polling", "--ndjson")
     assert ill.status == 7

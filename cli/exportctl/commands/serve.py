@@ -30,6 +30,16 @@ class Listening:
     allow_plain_http: Annotated[
         bool, typer.Option("--allow-plain-http", help="Listen beyond this machine without TLS.")
     ] = False
+    ping_interval: Annotated[
+        float,
+        typer.Option(
+            "--ping-interval",
+            metavar="SECONDS",
+            min=0.1,
+            max=60,
+            help="Between pings of a silent socket; below the idle time-out of a proxy in front.",
+        ),
+    ] = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

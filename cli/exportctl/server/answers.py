@@ -20,6 +20,8 @@ from exportctl.server.tracing import request_id
 PROTOCOL_HEADER = "Export-Protocol"
 PROTOCOL = "2"
 _UNAUTHORIZED = 401
+PAUSE_HEADER = "Export-Pause"
+"""The seconds that an answer in two pieces pauses between them."""
 LARGEST_BODY = 1 << 20
 BODY_SECONDS = 20.0
 """How long a body may take to come."""

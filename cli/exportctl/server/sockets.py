@@ -69,7 +69,9 @@ class Sockets:
         self.site = site
         self._readers: dict[str, _Reader] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.server = Server(async_mode="asgi", logger=_library, engineio_logger=_library)
+        self.server = Server(
+            async_mode="asgi", logger=_library, engineio_logger=_library, ping_interval=site.settings.ping
+        )
         # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
         self.server.eio.start_background_task = self._start
         self.server.on("connect", self._connect)

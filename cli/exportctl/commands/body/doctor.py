@@ -70,11 +70,14 @@ async def _rows(session: Session, settings: Settings, connection: Connection) ->
         steps: list[tuple[str, Callable[[], Awaitable[_Found]]]] = [
             ("clock", lambda: _clock(api)),
             ("sign-in", lambda: _sign_in(api)),
+            ("streaming", lambda: _streaming(api)),
         ]
+        # Silence is tried once, where it matters: on the socket, and on a poll where there is none.
+        is_open = False
         server = Server(url=api.url, correlation_id=session.correlation_id, token=settings.token)
         for name, wanted, step in (
             ("socket", connection.transport != "polling", lambda: _socket(api, server)),
-            ("polling", connection.transport != "socket", lambda: _polling(api, server)),
+            ("polling", connection.transport != "socket", lambda: _polling(api, server, is_silent=not is_open)),
         ):
             if wanted:
                 steps.append((name, step))
@@ -83,7 +86,9 @@ async def _rows(session: Session, settings: Settings, connection: Connection) ->
             if met.status == "failed":
                 yield CheckRow(name=name, status="skipped", message="no server to ask", hint=None, seconds=None)
             else:
-                yield await _checked(name, check)
+                found = await _checked(name, check)
+                is_open |= name == "socket" and found.status == "ok"
+                yield found
 
 
 def _at_once(look: Callable[[Session], _Found], session: Session) -> Callable[[], Awaitable[_Found]]:
@@ -98,7 +103,7 @@ async def _checked(name: str, check: Callable[[], Awaitable[_Found]]) -> CheckRo
     try:
         status, message, hint = await check()
     except probe.Wrong as wrong:
-        status, message, hint = "failed", str(wrong), wrong.hint
+        status, message, hint = "warning" if wrong.is_bearable else "failed", str(wrong), wrong.hint
     except ExportctlError as error:
         status, message, hint = "failed", error.message, error.hint
     return CheckRow(name=name, status=status, message=message, hint=hint, seconds=round(time.monotonic() - began, 3))
@@ -191,6 +196,14 @@ async def _socket(api: Api, server: Server) -> _Found:
     return "ok", f"open in {amounts.duration(opened)}, and still after {silent:.0f} s until the server's ping", None
 
 
-async def _polling(api: Api, server: Server) -> _Found:
-    took = await probe.polling(api.http, server)
-    return "ok", f"a session is opened and used in {amounts.duration(took)}", None
+async def _streaming(api: Api) -> _Found:
+    apart = await probe.streaming(api.http, api.url)
+    if apart is None:
+        return "skipped", "the server sends nothing in pieces on demand", None
+    return "ok", "answers come as they are written", None
+
+
+async def _polling(api: Api, server: Server, *, is_silent: bool) -> _Found:
+    took, silent = await probe.polling(api.http, server, is_silent=is_silent)
+    held = "" if silent is None else f", and held for {silent:.0f} s until the server's ping"
+    return "ok", f"a session is opened and used in {amounts.duration(took)}{held}", None

@@ -54,6 +54,7 @@ def _serve(folders: list[str], listening: Listening, who: Who, settings: Setting
         port=listening.port,
         tls=tls,
         unix_socket=Path(listening.unix_socket) if listening.unix_socket else None,
+        ping=listening.ping_interval,
     )
 
     def ready(url: str) -> None:

@@ -1,19 +1,25 @@
-"""Whether the server is ready, and each of its parts."""
+"""Whether the server is ready, and each of its parts; in two pieces where it is asked whether they come as such."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from exportctl import __version__
 from exportctl.server import bodies
-from exportctl.server.answers import answer
-from exportctl.server.contract import Endpoint, Promise
+from exportctl.server.answers import PAUSE_HEADER, answer, number_of
+from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.site import Site
+
+_LONGEST_PAUSE: Final = 2
 
 
 def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
 
-    async def health(_request: Request) -> Response:
+    async def health(request: Request) -> Response:
         try:
             await site.log.job("")
             log = "healthy"
@@ -32,7 +38,29 @@ def routes(site: Site) -> list[Endpoint]:
             "protocol": 2,
             "parts": parts,
         }
-        return answer(body, 200 if healthy else 503, {} if healthy else {"Retry-After": "5"})
+        whole = answer(body, 200 if healthy else 503, {} if healthy else {"Retry-After": "5"})
+        pause = number_of(request, "pause", 0, 0, _LONGEST_PAUSE)
+        return _in_pieces(whole, pause) if pause else whole
 
-    promise = Promise(says="Whether the server is ready", gives={200: bodies.Health, 503: bodies.Health}, is_open=True)
+    promise = Promise(
+        says="Whether the server is ready",
+        gives={200: bodies.Health, 503: bodies.Health},
+        refuses=[400],
+        parameters=[Parameter(name="pause", type=int, says="Seconds between the first byte and the others, 2 at most")],
+        is_open=True,
+    )
     return [Endpoint(path, health, promise) for path in ("/api/health", "/health")]
+
+
+def _in_pieces(whole: Response, pause: int) -> Response:
+    """Send white space, and the answer after `pause` seconds: who asks sees whether a proxy holds it back."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b" "
+        await asyncio.sleep(pause)
+        yield bytes(whole.body)
+
+    headers = {name: value for name, value in whole.headers.items() if name != "content-length"}
+    return StreamingResponse(
+        pieces(), whole.status_code, {**headers, "X-Accel-Buffering": "no", PAUSE_HEADER: str(pause)}
+    )
