@@ -58,7 +58,7 @@ class Settings:
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
     events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
     take, or no limit. `limits`: of one export. `stall`: how long a socket may take nothing before it is cut.
-    `handshake`: how long a session may be open that is not connected, twice that at most. `ping`: time between two pings
+    `handshake`: how long a session may be open that is not connected, twice that at most. `ping`: time between pings
     of a session. `queue`: packets that may wait for one socket. `unix_socket` is listened at in place of host and port.
     `people`: users sign in with email and password too, and are kept in the state folder. `checks_folders`: whether a
     project whose folder cannot be read keeps the server from starting; not where jobs of before are all that matters.
