@@ -90,7 +90,7 @@ class Ended:
         """The one `result` line, which is the last."""
         lines = self.lines
         assert [line["event"] for line in lines].count("result") == 1, lines
-        assert lines[-1]["event"] == "result"
+        assert lines[-1]["event"] == "result", lines[-3:]
         return lines[-1]
 
 

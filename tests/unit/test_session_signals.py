@@ -11,7 +11,7 @@ import pytest
 from exportctl.commands.body.report import Report
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Shared
-from exportctl.model.lines import Outcome
+from exportctl.model.lines import ConnectionChanged, Outcome
 from exportctl.output.stream import Stream
 from exportctl.store.jobs import KnownJob
 
@@ -111,3 +111,19 @@ def test_the_way_back_to_a_download_extracts_again_what_was_to_be_extracted(outp
     report = Report(monotonic=time.monotonic, job_id="j", project_id="p", known=known, target=target)
     report.processing_ended()
     assert opened(Kept(), report).resume_hint() == f"exportctl download p/j {options}"
+
+
+def test_nothing_is_told_behind_the_last_end(capfd):
+    kept = Kept()
+    reports = [Report(monotonic=time.monotonic, job_id=name) for name in ("one", "two")]
+    session = opened(kept, *reports)
+
+    async def body():
+        for report in reports:
+            session.conclude(report, Outcome.COMPLETED, 0)
+            session.tell(ConnectionChanged(state="polling", protocol=2, reason="the connection broke"))
+        return 0
+
+    assert conducted(session, body) == 0
+    assert [line.event for line in kept.lines] == ["result", "connection:changed", "result"]
+    assert capfd.readouterr().err == ""

@@ -42,6 +42,7 @@ class Stream:
     began: float = field(init=False)
     told_at: float = field(init=False)
     seq: int = field(init=False, default=0)
+    is_over: bool = field(init=False, default=False)
     _elapsed: float = field(init=False, default=0.0)
     _held: list[Numbered] | None = field(init=False, default=None)
 
@@ -49,7 +50,9 @@ class Stream:
         self.began = self.told_at = self.monotonic()
 
     def tell(self, line: Line) -> None:
-        """Give `line` its number and hand it to every sink."""
+        """Give `line` its number and hand it to every sink; nothing comes behind the last one."""
+        if self.is_over:
+            return
         held = self._held
         if held is None:
             self._look_at_clock()
@@ -68,6 +71,10 @@ class Stream:
             return
         for sink in self.sinks:
             sink.take(numbered)
+
+    def end(self) -> None:
+        """Let what was told last be the last: the connection may still change while the command leaves."""
+        self.is_over = True
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -240,6 +240,8 @@ class Session:
             status = signal_status(self.caught)
         self.memory.finish(report, outcome, status)
         self.tell(report.result(outcome, status, error))
+        if all(one.is_told for one in self.reports):
+            self.stream.end()
         return status
 
     def fail(self, error: ExportctlError, outcome: Outcome | None = None, *, report: Report | None = None) -> int:
