@@ -8,7 +8,7 @@ import respx
 import stamina
 
 from exportctl.client.api import Api
-from exportctl.client.asking import AGAIN_SECONDS, ATTEMPTS, SILENCES, is_lost
+from exportctl.client.asking import AGAIN_SECONDS, ATTEMPTS, RESTARTS, SILENCES, is_lost
 from exportctl.client.http import ANSWER_SECONDS, Server, open_client
 from exportctl.model.errors import Busy, NotAllowed, NotFound, Unreachable
 
@@ -101,6 +101,21 @@ class TestWaits:
         with pytest.raises(Unreachable):
             await api.status("p1", "j1")
         assert route.call_count == 1
+
+    async def test_a_start_outlasts_a_server_that_is_started_again(self, wire, api, slept):
+        api.protocol = 2
+        begun = httpx.Response(200, json={"jobId": "j1"}, headers=SECOND)
+        wire.post("/api/projects/p1/export").side_effect = [*[httpx.ConnectError("refused")] * (RESTARTS - 1), begun]
+        assert await api.start("p1", {}, name="n", key="k") == "j1"
+        assert sum(slept) > 30
+
+    @pytest.mark.usefixtures("slept")
+    async def test_a_start_that_is_refused_is_not_asked_for_that_long(self, wire, api):
+        api.protocol = 2
+        route = wire.post("/api/projects/p1/export").mock(return_value=refused(503))
+        with pytest.raises(Unreachable):
+            await api.start("p1", {}, name="n", key="k")
+        assert route.call_count == ATTEMPTS
 
     async def test_whoever_starts_an_export_decides_whether_to_wait_for_room(self, wire, api):
         api.protocol = 2

@@ -15,7 +15,7 @@ import httpx
 import orjson
 
 from exportctl.client import failures
-from exportctl.client.asking import ATTEMPTS, PROTOCOL_2, Asker
+from exportctl.client.asking import ATTEMPTS, PROTOCOL_2, RESTARTS, Asker
 from exportctl.model.errors import NotFound
 from exportctl.protocol.dialects import dialect1, dialect2, reading, wording
 from exportctl.protocol.dialects.reading import Object
@@ -129,7 +129,7 @@ class Api(Asker):
                 content=orjson.dumps({"options": options, "projectName": name}),
                 headers={"Content-Type": "application/json", "Idempotency-Key": key},
                 # A server of protocol 1 knows no such key: sent again it would start a second export (`WIRE.md`, 15).
-                attempts=ATTEMPTS if self.protocol == PROTOCOL_2 else 1,
+                attempts=RESTARTS if self.protocol == PROTOCOL_2 else 1,
                 waits_for_room=False,
             )
         )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PROTOCOL_2: Final = 2
 ATTEMPTS: Final = 5
+RESTARTS: Final = 9
+"""Attempts where nothing answers at all, for what must not be lost: half a minute, in which a server starts again."""
 BUDGET_SECONDS: Final = 60.0
 """Of all attempts at one request together; a server that asks for a longer wait is told of instead."""
 AGAIN_SECONDS: Final = 15.0
@@ -92,7 +94,8 @@ class Asker:
     ) -> object:
         """Return the answer's JSON, an object or a list. `what` names the request in words.
 
-        `waits_for_room`: whether 429 is worth a wait; whoever starts an export decides that for itself.
+        `attempts` beyond `ATTEMPTS` are for a server that does not answer at all. `waits_for_room`: whether 429 is
+        worth a wait; whoever starts an export decides that for itself.
         """
 
         def build() -> httpx.Request:
@@ -109,13 +112,16 @@ class Asker:
         if attempts == 1:
             return await self._ask(build, what)
         patience = httpx.Timeout(AGAIN_SECONDS, connect=patience.connect, pool=None)
-        silences = 0
+        silences = answers = 0
         import stamina.instrumentation  # noqa: PLC0415 - 25 ms that only a command with a server needs
 
         def wait_for(error: Exception) -> bool | float:
-            nonlocal silences
-            silences += isinstance(error, ExportctlError) and error.code == failures.MUTE
-            return silences < SILENCES and _wait_for(error, waits_for_room=waits_for_room)
+            nonlocal silences, answers
+            if isinstance(error, ExportctlError):
+                silences += error.code == failures.MUTE
+                answers += error.answered is not None
+            is_vain = silences >= SILENCES or answers >= ATTEMPTS
+            return not is_vain and _wait_for(error, waits_for_room=waits_for_room)
 
         stamina.instrumentation.set_on_retry_hooks([self._tell_retry])  # its own would write to standard error
         async for attempt in stamina.retry_context(
