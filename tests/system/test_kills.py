@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,6 +127,58 @@ def test_whenever_it_is_killed_the_output_is_whole_or_absent_and_the_next_goes_o
         assert tree(target) == place.tree
     assert [path.name for path in place.command.folder.iterdir()] == ["out"]
     remove(target)
+
+
+UNNOTED = """
+import os, signal, sys
+from exportctl.__main__ import main
+from exportctl.commands.body.memory import Memory
+Memory.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("is_resumed", [True, False])
+@pytest.mark.parametrize("more", [["--extract", "out"], ["-o", "n.zip", "--extract", "out"]])
+def test_killed_between_the_extraction_and_its_note_the_next_command_finds_it_done(place, more, is_resumed):
+    command = place.command
+    environment = {"HOME": str(command.home), "PATH": os.environ["PATH"]}
+    words = [sys.executable, "-c", UNNOTED, *map(str, place.download(*more))]
+    killed = subprocess.run(words, cwd=command.folder, env=environment, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    folder = command.folder / "out"
+    assert tree(folder) == place.tree
+    made = folder.stat().st_ino
+    resume = ["resume", "--token", place.served.token, *TELLS]
+    ended = command.run(*(resume if is_resumed else place.download(*more)))
+    assert (ended.status, ended.result["verified"], ended.result["bytes"]) == (0, True, len(place.whole)), ended.stderr
+    assert ended.result["stats"]["resumedFrom"] == len(place.whole)
+    assert (tree(folder), folder.stat().st_ino) == (place.tree, made)
+    assert {path.name for path in command.folder.iterdir()} <= {"out", "n.zip"}
+    again = command.run(*resume)
+    assert (again.status, again.result["outcome"]) == (0, "ok")
+    for path in command.folder.iterdir():
+        remove(path)
+
+
+@pytest.mark.parametrize("meddle", ["added", "replaced"])
+def test_a_folder_that_others_put_there_meanwhile_is_not_taken_for_the_extraction(place, meddle):
+    command = place.command
+    environment = {"HOME": str(command.home), "PATH": os.environ["PATH"]}
+    words = [sys.executable, "-c", UNNOTED, *map(str, place.download("--extract", "out"))]
+    subprocess.run(words, cwd=command.folder, env=environment, capture_output=True, check=False)
+    folder = command.folder / "out"
+    if meddle == "replaced":
+        remove(folder)
+        folder.mkdir()
+    (folder / "mine").write_bytes(b"mine")
+    ended = command.run(*place.download("--extract", "out"))
+    assert (ended.status, ended.result["error"]["code"]) == (11, "EXISTS")
+    assert (folder / "mine").read_bytes() == b"mine"
+    assert command.run(*place.download("--extract", "out", "--overwrite")).status == 0
+    assert tree(folder) == place.tree
+    assert [path.name for path in command.folder.iterdir()] == ["out"]
+    remove(folder)
 
 
 def remove(path: Path) -> None:

@@ -10,11 +10,13 @@ import zipfile
 import pytest
 
 from exportctl.client import unpack as unpacking
+from exportctl.client.extracted import forget
 from exportctl.client.unpack import unpack
 from exportctl.model.errors import CannotWrite, Damaged
 
 JOB = "6f0c2b7e-1111-4222-8333-944445555666"
 GO_ON = threading.Event()
+SHA256 = 64 * "0"
 GOOD = {"a.txt": b"text", "images/b.bin": b"\0" * 5000, "images/größe.txt": b"x", "empty/": b"", "deep/er/est": b""}
 
 
@@ -47,7 +49,8 @@ def run(tmp_path):
     def run(content, *, overwrite=False, stop=GO_ON):
         archive = tmp_path / "n.zip"
         archive.write_bytes(content)
-        unpack(archive, folder, JOB, overwrite=overwrite, stop=stop)
+        unpack(archive, folder, JOB, sha256=SHA256, overwrite=overwrite, stop=stop)
+        forget(folder, JOB)
 
     run.folder = folder
     return run

@@ -12,12 +12,14 @@ import zlib
 
 import pytest
 
+from exportctl.client.extracted import forget
 from exportctl.client.partial import Partial
 from exportctl.client.unpack import unpack
 from exportctl.model.errors import CannotWrite, Damaged
 
 JOB = "6f0c2b7e-1111-4222-8333-944445555666"
 GO_ON = threading.Event()
+SHA256 = 64 * "0"
 
 
 def packed(*entries):
@@ -36,7 +38,8 @@ def run(tmp_path):
     def run(content):
         archive = tmp_path / "n.zip"
         archive.write_bytes(content)
-        unpack(archive, folder, JOB, overwrite=False, stop=GO_ON)
+        unpack(archive, folder, JOB, sha256=SHA256, overwrite=False, stop=GO_ON)
+        forget(folder, JOB)
 
     run.folder = folder
     return run
@@ -137,7 +140,7 @@ import exportctl.client.unpack
 for module, name in ((os, "mkdir"), (os, "rename"), (os, "unlink"), (os, "rmdir"), (io, "open")):
     setattr(module, name, counted(getattr(module, name)))
 exportctl.client.unpack.unpack(
-    Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], overwrite=True, stop=threading.Event()
+    Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sha256="", overwrite=True, stop=threading.Event()
 )
 """
 
@@ -159,7 +162,8 @@ def test_wherever_it_is_killed_the_folder_is_the_old_the_whole_new_or_none(tmp_p
         ended = subprocess.run(command, env={"PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
         seen.append(tree(folder) if folder.exists() else None)
         assert seen[-1] in (new, old if is_there else None, None), f"killed before call {step}"
-        unpack(archive, folder, "7" + JOB, overwrite=True, stop=GO_ON)
+        unpack(archive, folder, "7" + JOB, sha256=SHA256, overwrite=True, stop=GO_ON)
+        forget(folder, "7" + JOB)
         assert tree(folder) == new
         assert [path.name for path in place.iterdir()] == ["out"], f"killed before call {step}"
         if ended.returncode == 0:

@@ -54,7 +54,8 @@ class Download(Fetching):
         with Partial(folder, self.archive.job_id) as partial:
             await self.fill(partial)
             try:
-                await unpacked(partial.path, folder, self.archive.job_id, overwrite=overwrite)
+                digest = self._tally.digest.hexdigest()
+                await unpacked(partial.path, folder, self.archive.job_id, sha256=digest, overwrite=overwrite)
             except Damaged:
                 partial.remove()
                 raise

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from exportctl.client.destination import JOB_LETTERS, check_folder_free
+from exportctl.client.extracted import Extracted, forget, left_at
 from exportctl.client.partial import Partial, cannot_write, no_room
 from exportctl.client.verify import BLOCK, DAMAGE
 from exportctl.client.wire import settled
@@ -35,36 +36,40 @@ _LONGEST_PATH: Final = 1024
 _DEEPEST: Final = 32
 """Folders within each other; each costs memory while names are compared."""
 _ASIDE: Final = ".extract"
+"""How the names of all that is beside the folder begin, behind the job's letters: the mark's too."""
 _LOCAL_HEADER: Final = 30  # APPNOTE.TXT 4.3.7, without name and extra field
 _ENCRYPTED: Final = 1  # 4.4.4, bit 0
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
-async def extract(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
+async def extract(archive: Path, folder: Path, job_id: str, *, sha256: str, overwrite: bool) -> None:
     """Put the entries of an archive that is kept at `folder`, all or none. Raises `Damaged`, `CannotWrite`."""
     with Partial(folder, job_id) as lock:
         try:
-            await unpacked(archive, folder, job_id, overwrite=overwrite)
+            await unpacked(archive, folder, job_id, sha256=sha256, overwrite=overwrite)
         finally:
             lock.remove()
 
 
-async def unpacked(archive: Path, folder: Path, job_id: str, *, overwrite: bool) -> None:
+async def unpacked(archive: Path, folder: Path, job_id: str, *, sha256: str, overwrite: bool) -> None:
     """Call `unpack` in a thread, which ends soon where nobody waits for it any more."""
     stop = threading.Event()
-    await settled(asyncio.to_thread(unpack, archive, folder, job_id, overwrite=overwrite, stop=stop), stop.set)
+    work = asyncio.to_thread(unpack, archive, folder, job_id, sha256=sha256, overwrite=overwrite, stop=stop)
+    await settled(work, stop.set)
 
 
-def unpack(archive: Path, folder: Path, job_id: str, *, overwrite: bool, stop: threading.Event) -> None:
+def unpack(archive: Path, folder: Path, job_id: str, *, sha256: str, overwrite: bool, stop: threading.Event) -> None:
     """Put the entries of the archive into `folder`, by way of a folder beside it that is this job's alone.
 
-    Call it with the `Partial` of folder and job held: that is the lock. A folder that is there is replaced with
-    `overwrite`, and else only where it is empty. Raises `Damaged` for an archive that is damaged or not to be trusted,
-    `CannotWrite`; whatever is raised, nothing of it is left.
+    A mark says that it is there, for whoever notes it to take away (`extracted`). Call it with the `Partial` of folder
+    and job held: that is the lock. A folder that is there is replaced with `overwrite`, else only where it is empty.
+    Raises `Damaged` for an archive that is damaged or not to be trusted, `CannotWrite`; whatever is raised, nothing of
+    it is left.
     """
-    aside = folder.with_name(f".{folder.name}.{job_id[:JOB_LETTERS]}{_ASIDE}")
+    aside = _aside_of(folder, job_id)
     old = _old_of(aside)
     try:
+        forget(folder, job_id)
         _recover(folder, aside)
         _recover_others(folder)
         check_folder_free(folder, overwrite=overwrite)
@@ -76,6 +81,8 @@ def unpack(archive: Path, folder: Path, job_id: str, *, overwrite: bool, stop: t
                 _extract(opened, entry, aside, stop)
         if stop.is_set():
             raise InterruptedError
+        size = archive.stat().st_size
+        Extracted.of(aside, job_id=job_id, size=size, sha256=sha256).leave(folder)
         _move(aside, folder, old, overwrite=overwrite)
     except OSError as error:
         if error.errno is None and not isinstance(error, InterruptedError):
@@ -85,6 +92,13 @@ def unpack(archive: Path, folder: Path, job_id: str, *, overwrite: bool, stop: t
         raise _damaged(str(error)) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        if left_at(folder, job_id) is None:
+            forget(folder, job_id)
+
+
+def tidy(folder: Path, job_id: str) -> None:
+    """Take away what else a command left that was killed when all was there."""
+    _recover(folder, _aside_of(folder, job_id))
 
 
 def checked(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
@@ -213,6 +227,10 @@ def _move(aside: Path, folder: Path, old: Path, *, overwrite: bool) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _aside_of(folder: Path, job_id: str) -> Path:
+    return folder.with_name(f".{folder.name}.{job_id[:JOB_LETTERS]}{_ASIDE}")
+
+
 def _old_of(aside: Path) -> Path:
     """Return where a folder waits while another takes its place."""
     return aside.with_name(aside.name + ".old")
@@ -234,7 +252,8 @@ def _recover_others(folder: Path) -> None:
     left = folder.parent.glob(f".{glob.escape(folder.name)}.{'?' * JOB_LETTERS}{_ASIDE}*")
     for letters in {path.name[len(folder.name) + 2 :][:JOB_LETTERS] for path in left}:
         with contextlib.suppress(CannotWrite), Partial(folder, letters) as partial:
-            _recover(folder, folder.with_name(f".{folder.name}.{letters}{_ASIDE}"))
+            forget(folder, letters)
+            _recover(folder, _aside_of(folder, letters))
             if not partial.size:
                 partial.remove()
 

@@ -3,6 +3,7 @@
 from exportctl.client.api import Api, JobStatus, Project
 from exportctl.client.archive import Archive
 from exportctl.client.destination import parse_output
+from exportctl.client.extracted import left_at
 from exportctl.client.partial import Partial
 from exportctl.commands.body import exporting
 from exportctl.commands.body.job_name import Named, find_job, learn, parse_name, settings_for, way_back
@@ -47,7 +48,7 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
         project = project_of(seen)
         target = None if destination.is_stdout else exporting.destination_path(destination, project, seen.id)
         folder = destination.folder(project=project.title, job_id=seen.id, today=exporting.today())
-        if folder is not None:
+        if folder is not None and left_at(folder, seen.id) is None:
             destination.check_free(folder, is_folder=True)  # else `resume` would be told to go on with it
         session.memory.begin(
             report,

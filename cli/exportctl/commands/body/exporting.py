@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -17,9 +17,10 @@ from exportctl.client.archive import Archive, Saved, check_space, present_archiv
 from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination
 from exportctl.client.download import Download
+from exportctl.client.extracted import Extracted, forget, left_at
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Partial, discard
-from exportctl.client.unpack import extract
+from exportctl.client.unpack import extract, tidy
 from exportctl.commands.body.amount import amount_of
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
@@ -100,6 +101,7 @@ async def fetch(
         session=session, api=api, saving=saving, destination=destination, project=project, report=report
     )
     saved: Saved | None
+    folder: Path | None = None
     if destination.is_stdout:
         saved = await bringing.download(archive, facts).to_descriptor(1)
     else:
@@ -108,18 +110,22 @@ async def fetch(
         places = [target] if folder is None else [target, folder]
         was_free = folder is not None and not _holds_entries(folder)
         async with _claimed(session, archive, places, claim) as was_waited_for:
-            if folder is not None and not destination.is_folder and not was_waited_for:
+            left = _left_at(folder, archive)
+            if folder is not None and not destination.is_folder and not was_waited_for and left is None:
                 destination.check_free(folder, is_folder=True)  # before a byte is fetched: its name may hold the job
             may_be_there = accepts_present or was_waited_for
             saved = None
-            is_made = folder is not None and was_waited_for and was_free and _holds_entries(folder)
+            is_made = left is not None or (
+                folder is not None and was_waited_for and was_free and _holds_entries(folder)
+            )
             if facts is not None:
                 if not (may_be_there and _is_there(target)):
                     saved = await bringing.ahead(target, archive, facts)
                 archive = await asyncio.shield(facts)
             session.waiting_for = "the archive"
             if saved is None and may_be_there:
-                saved = await _present(target, archive, api, is_extracted=is_made and destination.is_folder)
+                made = replace(archive, size=left.size, sha256=left.sha256) if left is not None else archive
+                saved = await _present(target, made, api, is_extracted=is_made and destination.is_folder)
             while saved is None:
                 try:
                     saved = await bringing.to(target, archive)
@@ -128,12 +134,14 @@ async def fetch(
                         raise
                     saved = await _made_by_another(session, target, archive, api)
             if folder is not None and not destination.is_folder and not is_made:
-                await extract(target, folder, archive.job_id, overwrite=destination.overwrite)
+                await extract(target, folder, archive.job_id, sha256=saved.sha256, overwrite=destination.overwrite)
         session.say(str(target))
     report.downloading_ended(saved)
-    return session.conclude(
+    status = session.conclude(
         report, Outcome.COMPLETED, ExportFailed.exit_status if saving.strict and report.warnings else 0
     )
+    forget(folder, archive.job_id)
+    return status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +226,15 @@ def _extracted(folder: Path, archive: Archive) -> Saved | None:
         return None
     sha256 = archive.sha256.lower()
     return Saved(path=folder, bytes=archive.size, sha256=sha256, verified=True, resumed_from=archive.size)
+
+
+def _left_at(folder: Path | None, archive: Archive) -> Extracted | None:
+    """Return what a command that was killed before it noted so has extracted of this archive; None for nothing."""
+    left = None if folder is None else left_at(folder, archive.job_id)
+    if folder is None or left is None or archive.sha256 not in {None, left.sha256}:
+        return None
+    tidy(folder, archive.job_id)
+    return left
 
 
 def _holds_entries(folder: Path) -> bool:
