@@ -1,6 +1,6 @@
 """What Prometheus reads of the server: what happens, in numbers, and nobody's names."""
 
-from server.conftest import TOKEN
+from server.conftest import TOKEN, serving
 from server.socket_client import connected
 
 
@@ -28,8 +28,29 @@ async def test_jobs_events_sockets_answers_and_bytes_are_counted(server):
         assert after['exportctl_job_seconds_count{status="completed"}'] == 1
         assert after["exportctl_events_logged"] == len(events)
         assert after["exportctl_sockets"] == 1
+        assert after["exportctl_wait_seconds_count"] == 1
+        assert after["exportctl_oldest_wait_seconds"] == 0
+        assert after["exportctl_pool_lost"] == 0
+        assert after["process_resident_memory_bytes"] > 0
         assert after['exportctl_answer_seconds_count{method="POST",route="start",status="200"}'] == 1
         assert after['exportctl_sent_bytes_total{route="download"}'] == size
         told = (await anybody.get("/metrics")).text
         for name in ("ana", job_id, server.project.id, str(server.settings.state)):
             assert name not in told
+
+
+async def test_what_waits_and_who_follows_is_counted_while_it_lasts(settings_for, cells):
+    async with serving(settings_for(cells, jobs_at_once=0)) as server, server.client() as client:
+        await server.start(client)
+        job_id = await server.start(client)
+        async with connected(server.url, TOKEN) as socket:
+            assert (await read(client))["exportctl_subscribers"] == 2, "all jobs of the user"
+            await socket.call("export:subscribe", {"jobId": job_id, "after": 0})
+            now = await read(client)
+        assert now["exportctl_subscribers"] == 1
+        assert now['exportctl_jobs{state="waiting"}'] == 2
+        assert now["exportctl_oldest_wait_seconds"] > 0
+        parts = (await client.get("/api/health")).json()["parts"]
+        assert parts["jobs"]["waiting"] == 2
+        assert parts["jobs"]["oldestWait"] > 0
+        assert parts["disk"]["free"] > 0

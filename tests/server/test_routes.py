@@ -32,6 +32,7 @@ async def test_health_needs_no_token_and_names_its_parts(server):
         "log": "healthy",
         "pool": "healthy",
         "jobs": "healthy",
+        "disk": "healthy",
     }
 
 

@@ -10,15 +10,11 @@ same state folder goes on with it. A cancellation is noted before it is answered
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from exportctl.server.ending import tell_cancelled, tell_failed, tell_made
 from exportctl.server.expiry import Expiry
@@ -28,12 +24,13 @@ from exportctl.server.export.selection import check_selection
 from exportctl.server.failures import JobFailedError, failure_of
 from exportctl.server.files import JobFiles, remove, shut
 from exportctl.server.growth import Growths
-from exportctl.server.job import Cancellation, JobRecord
+from exportctl.server.job import Cancellation, JobRecord, Status
 from exportctl.server.journal import Journal
 from exportctl.server.log import EventLog, IdempotencyKey, JobEndedError, LogError
 from exportctl.server.logs import ABOUT, facts, say_of_job
 from exportctl.server.pipeline import Pipeline
 from exportctl.server.pool import Pool
+from exportctl.server.request import StartRequest, TooManyJobsError
 from exportctl.server.settings import Project, Settings
 from exportctl.server.turns import Turns
 
@@ -41,28 +38,6 @@ logger = logging.getLogger(__name__)
 
 _SWEEP = 3600.0
 _AGAIN = 5.0
-
-
-class TooManyJobsError(Exception):
-    """There are as many jobs without an end as allowed: of this user, or (`of_all`) of all users."""
-
-    def __init__(self, limit: int, *, of_all: bool) -> None:
-        super().__init__(limit)
-        self.limit = limit
-        self.of_all = of_all
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartRequest:
-    """What a user wants exported. `wire` is the options object as it was sent; `key` the `Idempotency-Key`."""
-
-    user: str
-    project: Project
-    options: ExportOptions
-    wire: Mapping[str, Any]
-    project_name: str | None = None
-    correlation: str | None = None
-    key: str | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -100,6 +75,7 @@ class Engine:
         self._expiry = Expiry(settings, log, self.is_running)
         self._news = asyncio.Event()
         self._closed = False
+        self.on_begin: Callable[[float], None] = lambda _waited: None
 
     @property
     def projects(self) -> Mapping[str, Project]:
@@ -138,7 +114,7 @@ class Engine:
 
     async def start(self, request: StartRequest) -> JobRecord:
         """Make a job, or find that of a known key. Raises ProjectError, TooManyJobsError, KeyConflictError."""
-        key = request.key and IdempotencyKey(user=request.user, key=request.key, body=_digest(request))
+        key = request.key and IdempotencyKey(user=request.user, key=request.key, body=request.digest())
         if key and (known := await self._log.keyed(key)) is not None:
             return known
         project, selected = str(request.project.folder), request.options.selected
@@ -179,6 +155,12 @@ class Engine:
         """Count jobs by what they are doing."""
         running = sum(job.task is not None for job in self._jobs.values())
         return {"running": running, "waiting": len(self._jobs) - running}
+
+    def oldest_wait(self) -> float:
+        """Return for how many seconds the job that waits longest for its turn has waited, 0 where none does."""
+        waiting = (job.journal.record.created for job in self._jobs.values() if job.task is None)
+        oldest = min(waiting, default=None)
+        return 0.0 if oldest is None else max(self._settings.clocks.now() - oldest, 0.0)
 
     async def cancel(self, record: JobRecord, *, by: str, reason: str | None) -> bool:
         """Begin to cancel a job, which a restart does not undo; False if it has ended or is ending.
@@ -257,7 +239,10 @@ class Engine:
         record = job.journal.record
         # Not what the request was about that made room for it.
         ABOUT.set({"jobId": record.id, "user": record.user, "correlationId": record.correlation})
-        logger.info("A job is worked on", extra=facts(event="job-begun"))
+        waited = max(self._settings.clocks.now() - record.created, 0)
+        logger.info("A job is worked on", extra=facts(event="job-begun", waited=round(waited, 3)))
+        if record.status is Status.PENDING:
+            self.on_begin(waited)
         try:
             # Not on a thread: one that goes on behind a cancellation would make the folder again.
             job.files = job.files.take()
@@ -338,8 +323,3 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(max(rest or _SWEEP, 1), _SWEEP)):
                     await self._news.wait()
-
-
-def _digest(request: StartRequest) -> str:
-    body = [request.project.id, dict(request.wire), request.project_name]
-    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()

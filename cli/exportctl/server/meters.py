@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -40,6 +40,18 @@ class Meters:
         logged = Gauge("exportctl_events_logged", "Events logged since the start", registry=registry)
         logged.set_function(events)
         self.sockets = Gauge("exportctl_sockets", "Connected Socket.IO clients", registry=registry)
+        self.subscribers = Gauge("exportctl_subscribers", "Jobs followed by these, one by one", registry=registry)
+        lost = Gauge(
+            "exportctl_pool_lost", "Times that workers were lost and replaced, since the start", registry=registry
+        )
+        lost.set_function(functools.partial(_count, pool.counts, "lost"))
+        waits = Gauge("exportctl_oldest_wait_seconds", "Of the job that waits longest for its turn", registry=registry)
+        waits.set_function(engine.oldest_wait)
+        self._waits = Histogram(
+            "exportctl_wait_seconds", "From a job's making to its turn", buckets=_JOBS, registry=registry
+        )
+        engine.on_begin = self._waits.observe
+        ProcessCollector(registry=registry)
         self._ended = Counter("exportctl_jobs_ended", "Jobs that have ended", ["status"], registry=registry)
         self._seconds = Histogram(
             "exportctl_job_seconds", "From a job's start to its end", ["status"], buckets=_JOBS, registry=registry

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exportctl.server.crew import Crew, ProcessCrew
+from exportctl.server.logs import facts
 from exportctl.server.turns import Line
 
 T = TypeVar("T")
@@ -82,6 +83,7 @@ class Pool:
         self._running: set[_Call] = set()
         self._retired: deque[Crew] = deque(maxlen=4)
         self._closed = False
+        self._lost = 0
         self._news = asyncio.Event()
 
     async def warm(self) -> None:
@@ -130,9 +132,9 @@ class Pool:
                 crew.kill()
 
     def counts(self) -> dict[str, int]:
-        """Count workers and tasks."""
+        """Count workers, tasks, and how often the workers were lost and replaced."""
         waiting = len(self._suspects) + len(self._waiting)
-        return {"workers": self.workers, "running": len(self._running), "waiting": waiting}
+        return {"workers": self.workers, "running": len(self._running), "waiting": waiting, "lost": self._lost}
 
     async def close(self) -> None:
         """End all workers at once; what runs is lost."""
@@ -235,10 +237,13 @@ class Pool:
             self._waiting.add(call.user, call.job, call, first=True)
 
     def _lose(self, crew: Crew) -> None:
+        if crew not in self._retired:
+            self._lost += 1
+            logger.warning("Worker processes were lost, and are replaced", extra=facts(event="workers-lost"))
         if crew is self._crew:
             self._crew = None
-        # Kept for a while: a worker that is only just starting needs the semaphores that would go with it.
-        self._retired.append(crew)
+            # Kept for a while: a worker that is only just starting needs the semaphores that would go with it.
+            self._retired.append(crew)
         if not any(call.crew is crew for call in self._running):
             self._condemned.discard(crew)
 

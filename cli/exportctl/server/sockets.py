@@ -88,6 +88,7 @@ class Sockets:
         site.engine.on_change(self._on_change)
         self._start(self._end_the_silent)
         site.meters.sockets.set_function(lambda: len(self._readers))
+        site.meters.subscribers.set_function(lambda: sum(len(one.following) for one in self._readers.values()))
 
     async def close(self) -> None:
         """Stop telling anyone anything."""

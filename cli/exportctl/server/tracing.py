@@ -14,6 +14,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exportctl.server.logs import ABOUT, ACCESS, about, facts
+from exportctl.server.sending import ZERO_COPY
 
 REQUEST_ID: Final = "x-request-id"
 CORRELATION_ID: Final = "x-correlation-id"
@@ -43,6 +44,8 @@ def traced(app: ASGIApp, new_id: Callable[[], str]) -> ASGIApp:
                     message = {**message, "headers": [*message.get("headers", ()), *given]}
                 case "http.response.body":
                     sent += len(message.get("body", b""))
+                case _ if message["type"] == ZERO_COPY:
+                    sent += message["count"]
                 case "websocket.accept":
                     status = 101
                 case "websocket.close" if status == _NO_ANSWER:

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from exportctl.server import bodies
 from exportctl.server.answers import Refusal, answer, number_of, object_of, status_of
 from exportctl.server.contract import Endpoint, Parameter, Promise
-from exportctl.server.engine import StartRequest, TooManyJobsError
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
 from exportctl.server.log import KeyConflictError, LogFullError
+from exportctl.server.request import StartRequest, TooManyJobsError
 from exportctl.server.site import Site
 from exportctl.server.tracing import correlation_id
 

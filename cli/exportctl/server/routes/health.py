@@ -1,8 +1,10 @@
 """Whether the server is ready, and each of its parts; in two pieces where it is asked whether they come as such."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -14,6 +16,8 @@ from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.site import Site
 
 _LONGEST_PAUSE: Final = 2
+_LEAST: Final = 64 << 20
+"""Bytes without which no job is worth beginning."""
 
 
 def routes(site: Site) -> list[Endpoint]:
@@ -25,12 +29,13 @@ def routes(site: Site) -> list[Endpoint]:
             log = "healthy"
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is asked here
             log = f"unhealthy ({type(error).__name__})"
-        healthy = log == "healthy"
-        parts = {
+        parts: dict[str, dict[str, Any]] = {
             "log": {"status": log},
             "pool": {"status": "healthy", **site.pool.counts()},
-            "jobs": {"status": "healthy", **site.engine.counts()},
+            "jobs": {"status": "healthy", **site.engine.counts(), "oldestWait": round(site.engine.oldest_wait(), 3)},
+            "disk": await asyncio.to_thread(_disk, site.settings.state),
         }
+        healthy = all(part["status"] == "healthy" for part in parts.values())
         body: bodies.Health = {
             "success": healthy,
             "status": "healthy" if healthy else "unhealthy",
@@ -64,3 +69,12 @@ def _in_pieces(whole: Response, pause: int) -> Response:
     return StreamingResponse(
         pieces(), whole.status_code, {**headers, "X-Accel-Buffering": "no", PAUSE_HEADER: str(pause)}
     )
+
+
+def _disk(state: Path) -> dict[str, Any]:
+    """Say how much room there is for archives."""
+    try:
+        free = shutil.disk_usage(state).free
+    except OSError as error:
+        return {"status": f"unhealthy ({error.strerror})"}
+    return {"status": "healthy" if free >= _LEAST else "unhealthy (full)", "free": free}
