@@ -115,7 +115,7 @@ def measure(server: Server, asked: argparse.Namespace) -> None:
         job = client.post(f"/api/projects/{project}/export", json=body).json()["jobId"]
         before, began = server.spent(), time.perf_counter()
         done = threading.Event()
-        followers = [threading.Thread(target=follow, args=(server, job, done)) for _ in range(asked.followers)]
+        followers = [threading.Thread(target=follow, args=(server, job, done)) for _ in range(max(asked.followers, 1))]
         for follower in followers:
             follower.start()
         paths = {
