@@ -6,6 +6,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _MINUTE = 60
 _HOUR = 3600
 _LONGEST = 100 * _HOUR
+_BEYOND = 100_000 * _HOUR
 
 
 def size(count: float) -> str:
@@ -46,9 +47,11 @@ def clock(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time that passed: `3.2 s`, `2 min 5 s`, `1 h 2 min`."""
+    """Return a time that passed: `3.2 s`, `2 min 5 s`, `1 h 2 min`, `>99999 h`."""
     if round(seconds, 1) < _MINUTE:
         return decimal(f"{seconds:.1f} s")
+    if seconds >= _BEYOND:
+        return f">{_BEYOND // _HOUR - 1} h"
     whole = round(seconds)
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE} s"

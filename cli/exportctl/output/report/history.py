@@ -24,6 +24,10 @@ from exportctl.model.lines import (
     Result,
 )
 
+_LONGEST: Final = 10 * 366 * 86_400.0
+"""Seconds from the command's beginning, either way: what is said to be farther off is not placed by that."""
+_NOTICED: Final = 0.02
+"""Of all the time: less before a job began is not told."""
 _POINTS: Final = 240
 """Of a rate's curve: more than a screen shows."""
 
@@ -48,6 +52,7 @@ class JobHistory:
 
     job_id: str
     project: str = ""
+    starting: Span | None = None
     processing: Span | None = None
     downloading: Span | None = None
     stages: dict[str, Span] = field(default_factory=dict)
@@ -88,7 +93,7 @@ def history(lines: Iterable[Numbered]) -> History:
     """Return what the lines of one run of a command say; of several in one file, the last."""
     told = list(lines)
     first = max((place for place, one in enumerate(told) if isinstance(one.line, Hello)), default=0)
-    told = told[first:]
+    told = [one for one in told[first:] if abs(one.elapsed) <= _LONGEST]
     found = History()
     zero, delay = _clocks(told)
     for one in told:
@@ -97,6 +102,9 @@ def history(lines: Iterable[Numbered]) -> History:
         found.begin = min(found.begin, at)
         _take(found, one, at)
     for job in found.jobs.values():
+        began = min((span.begin for span in (job.processing, job.downloading) if span is not None), default=None)
+        if began is not None and began - found.begin > _NOTICED * found.seconds:
+            job.starting = Span(name="before it began", begin=found.begin, end=began)
         job.rates, job.counts = _thinned(job.rates), _thinned(job.counts)
     return found
 
@@ -104,7 +112,7 @@ def history(lines: Iterable[Numbered]) -> History:
 def _moment(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # of year 1 without a zone
         return None
 
 
@@ -127,7 +135,9 @@ def _when(one: Numbered, zero: float | None, delay: float) -> float:
     if zero is None or not isinstance(one.line, ExportLine) or not one.line.server_seq:
         return one.elapsed
     moment = _moment(one.timestamp)
-    return one.elapsed if moment is None else min(moment - zero + delay, one.elapsed)
+    if moment is None or abs(moment - zero + delay) > _LONGEST:
+        return one.elapsed
+    return min(moment - zero + delay, one.elapsed)
 
 
 def _take(found: History, one: Numbered, at: float) -> None:
@@ -164,13 +174,13 @@ def _take_job(job: JobHistory, line: object, at: float) -> None:
             _take_progress(job, line, at)
         case ExportPhaseChanged() | ExportCompleted() | ExportFailedLine() | ExportCancelled():
             if job.processing is not None and not job.ended:
-                job.processing.end = at
+                job.processing.end = max(job.processing.end, at)
             job.ended = job.ended or ("" if isinstance(line, ExportPhaseChanged) else line.event.rpartition(":")[2])
         case Result():
             job.result = line
             job.bytes = line.bytes or job.bytes
             if job.downloading is not None:
-                job.downloading.end = at
+                job.downloading.end = max(job.downloading.end, at)
             return
         case _:
             return
@@ -180,7 +190,7 @@ def _take_job(job: JobHistory, line: object, at: float) -> None:
 def _take_download(job: JobHistory, line: DownloadProgress, at: float) -> None:
     if job.downloading is None:
         job.downloading = Span(name="downloading", begin=at, end=at)
-    job.downloading.end = at
+    job.downloading.end = max(job.downloading.end, at)
     job.bytes = line.bytes
     if line.bytes_per_second is not None:
         job.rates.append((at, line.bytes_per_second))
@@ -196,7 +206,7 @@ def _take_progress(job: JobHistory, line: ExportProgress, at: float) -> None:
         # The line tells of what is done already: its work began at the line before it.
         before = job.latest if job.latest is not None else job.processing.begin
         span = job.stages.setdefault(line.stage, Span(name=line.stage, begin=before, end=at))
-        span.end = at
+        span.end = max(span.end, at)
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -15,7 +15,8 @@ h1 { font-size: 22px; margin: 8px 0; overflow-wrap: anywhere; } h2 { font-size: 
 p { margin: 4px 0; overflow-wrap: anywhere; } .soft { color: var(--soft); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 16px 4px 0; border-bottom: 1px solid var(--line); }
-td.number, th.number { text-align: right; }
+td.number, th.number { text-align: right; } section + section { margin-top: 12px; }
+@media (max-width: 480px) { th, td { padding-right: 8px; font-size: 13px; } }
 svg { display: block; margin: 12px 0; overflow: visible; }
 """
 _COLUMNS: Final = ("Stage", "From", "To", "Seconds", "Share")
@@ -30,7 +31,8 @@ def page(found: History) -> str:
     if not found.has_end:
         parts.append("<p><strong>The recording breaks off before the end.</strong></p>")
     for job in jobs:
-        parts += [f"<p>{escape(sentence)}</p>" for sentence in _said(job, is_named=len(jobs) > 1)]
+        sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in _said(job, is_named=len(jobs) > 1))
+        parts.append(f"<section>{sentences}</section>")
     parts += ["<h2>Timeline</h2>", picture(found)]
     for job in jobs:
         parts += _stages(job, is_named=len(jobs) > 1)
@@ -48,8 +50,12 @@ def _of(found: History) -> str:
     words = [f"exportctl {visible(found.command)}".strip(), f"against {visible(found.server)}" if found.server else ""]
     words.append(f"begun {visible(found.began_at)}" if found.began_at else "")
     lost = sum(span.name == "reconnecting" for span in found.outages)
-    connection = f"the connection was lost, times: {lost}" if lost else "the connection held"
+    connection = f"the connection was lost {_times(lost)}" if lost else "the connection held"
     return ", ".join(word for word in [*words, amounts.duration(found.seconds), connection] if word)
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _said(job: JobHistory, *, is_named: bool) -> list[str]:
@@ -75,10 +81,10 @@ def _said(job: JobHistory, *, is_named: bool) -> list[str]:
 
 
 def _stages(job: JobHistory, *, is_named: bool) -> list[str]:
-    spans = [span for span in (job.processing, *job.stages.values(), job.downloading) if span is not None]
+    spans = [span for span in (job.starting, job.processing, *job.stages.values(), job.downloading) if span is not None]
     if not spans:
         return []
-    whole = sum(span.seconds for span in (job.processing, job.downloading) if span is not None)
+    whole = max(span.end for span in spans) - min(span.begin for span in spans)
     rows = []
     for span in spans:
         share = f"{100 * span.seconds / whole:.0f} %" if whole else ""

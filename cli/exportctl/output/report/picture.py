@@ -3,23 +3,31 @@
 Positions are per cent of its width, so that text keeps its size in every window; curves are stretched.
 """
 
+import math
 from collections.abc import Iterable
 from html import escape
 from typing import Final
 
 from exportctl.output import amounts
 from exportctl.output.report.history import History, JobHistory, Span
-from exportctl.output.safe import visible
+from exportctl.output.safe import shorten, visible
 
 WIDTH: Final = 960
 _ROW: Final = 31
 _CURVE: Final = 64
 _BAR: Final = 12
 _TICKS: Final = 5
+"""Spaces between the marks of the axis, at most: six words have room in 360 pixels."""
+_STEPS: Final = (*(n * 10.0**e for e in (-2, -1, 0) for n in (1, 2, 5)), *(1.0 * n for n in (10, 15, 30)))
+"""Seconds, and the same of minutes, between two marks; then hours by their decimal places."""
+_EDGE: Final = 6.0
+"""Per cent from which a word in the middle of its mark has room."""
+_TITLE: Final = 30
+_MINUTE: Final = 60
 _NAMES: Final = {"processing": "Processing", "downloading": "Downloading"}
 COLOURS: Final = """
-:root, svg { --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --back: #ffffff; --processing: #0969da;
-  --stage: #54aeff; --downloading: #1a7f37; --lost: #cf222e; --polling: #bf8700; }
+:root, svg { --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --back: #ffffff; --processing: #0550ae;
+  --stage: #218bff; --downloading: #1a7f37; --lost: #cf222e; --polling: #bf8700; }
 @media (prefers-color-scheme: dark) { :root, svg { --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --back: #0d1117;
   --processing: #4493f8; --stage: #1f6feb; --downloading: #3fb950; --lost: #f85149; --polling: #d29922; } }
 """
@@ -30,9 +38,10 @@ svg .grid { stroke: var(--line); stroke-width: 1; }
 svg .title { font-weight: 600; }
 svg .processing { fill: var(--processing); } svg .stage { fill: var(--stage); }
 svg .downloading { fill: var(--downloading); } svg .reconnecting { fill: var(--lost); }
-svg .polling { fill: var(--polling); }
-svg .curve { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
-svg .rate { stroke: var(--downloading); } svg .share { stroke: var(--processing); }
+svg .polling { fill: var(--polling); } svg .starting { fill: var(--soft); }
+svg .curve { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; } svg .under { opacity: 0.15; }
+svg .curve.rate { stroke: var(--downloading); } svg .under.rate { fill: var(--downloading); }
+svg .curve.share { stroke: var(--processing); } svg .under.share { fill: var(--processing); }
 """
 
 
@@ -63,14 +72,15 @@ class _Drawing:
 
     def job(self, job: JobHistory) -> None:
         """Draw one job: its name, its phases, its stages, its rates."""
-        name = visible(job.project or job.job_id)
-        self._text(f"{name} ({visible(job.job_id)[:8]})", "title", up=4)
-        self._y += 18
+        self._title(visible(job.project or job.job_id), visible(job.job_id)[:8])
+        if job.starting is not None:
+            self._bars("starting", [job.starting], "Before it began")
         self._bars("processing", [job.processing] if job.processing else [], _NAMES["processing"])
         for stage in sorted(job.stages.values(), key=lambda span: span.begin):
             self._bars("stage", [stage], f"   {visible(stage.name)}")
         if len(job.counts) > 1:
-            self._curve("share", job.counts, "   progress", 100.0, "100 %")
+            reached = max(share for _, share in job.counts)
+            self._curve("share", job.counts, "   progress", 100.0, f"up to {reached:.0f} %")
         self._bars("downloading", [job.downloading] if job.downloading else [], _NAMES["downloading"])
         if job.rates and job.downloading:
             most = max(rate for _, rate in job.rates)
@@ -85,8 +95,12 @@ class _Drawing:
             for span in outages:
                 if span.end < span.begin:
                     span.end = self._found.end
-            lost = sum(span.seconds for span in outages)
-            self._bars("", outages, "Connection lost", amounts.duration(lost))
+            said = [
+                f"{amounts.duration(seconds)} {kind}"
+                for kind in ("reconnecting", "polling")
+                if (seconds := sum(span.seconds for span in outages if span.name == kind))
+            ]
+            self._bars("", outages, "No socket", ", ".join(said) or "for a moment")
         self._y += 6
 
     def done(self, width: str) -> str:
@@ -94,13 +108,12 @@ class _Drawing:
         height = self._y + 14
         found = self._found
         grid = []
-        for tick in range(_TICKS):
-            share = 100 * tick / (_TICKS - 1)
-            anchor = ("start", "middle", "middle", "middle", "end")[tick]
-            seconds = found.begin + found.seconds * share / 100
-            grid.append(f'<line class="grid" x1="{share:g}%" x2="{share:g}%" y1="18" y2="{height:g}"/>')
-            label = _signed(seconds)
-            grid.append(f'<text class="soft" x="{share:g}%" y="12" text-anchor="{anchor}">{label}</text>')
+        for seconds in ticks(found.begin, found.begin + found.seconds):
+            share = self._share(seconds)
+            anchor = "start" if share < _EDGE else "middle" if share < 100 - _EDGE else "end"
+            grid.append(f'<line class="grid" x1="{share:.3f}%" x2="{share:.3f}%" y1="18" y2="{height:g}"/>')
+            label = mark(seconds)
+            grid.append(f'<text class="soft" x="{share:.3f}%" y="12" text-anchor="{anchor}">{label}</text>')
         said = f"Timeline of {len(found.jobs)} exports over {amounts.duration(found.seconds)}"
         view = "" if width.endswith("%") else f' viewBox="0 0 {width} {height:g}"'
         return (
@@ -127,9 +140,11 @@ class _Drawing:
         drawn = " ".join(
             f"{10 * self._share(at):.1f},{100 - 96 * (value / most if most else 0):.1f}" for at, value in points
         )
+        first, last = (10 * self._share(points[place][0]) for place in (0, -1))
         self._parts.append(
             f'<svg x="0" y="{self._y:g}" width="100%" height="{_CURVE}" viewBox="0 0 1000 100" '
-            f'preserveAspectRatio="none"><polyline class="curve {kind}" points="{drawn}"/></svg>'
+            f'preserveAspectRatio="none"><path class="under {kind}" d="M{first:.1f},100 L{drawn} L{last:.1f},100 z"/>'
+            f'<polyline class="curve {kind}" points="{drawn}"/></svg>'
         )
         self._y += _CURVE + 12
 
@@ -141,13 +156,34 @@ class _Drawing:
         )
         self._y += 9
 
-    def _text(self, text: str, kind: str, *, up: float = 0) -> None:
-        self._y += 18
-        self._parts.append(f'<text class="{kind}" x="0" y="{self._y - up:g}">{escape(text)}</text>')
+    def _title(self, name: str, job_id: str) -> None:
+        """Write a job's name, short enough for a telephone; it is told whole to whoever points at it."""
+        shown = f"{shorten(name, _TITLE)} ({job_id})"
+        self._parts.append(
+            f'<text class="title" x="0" y="{self._y + 14:g}">{escape(shown)}<title>{escape(name)}</title></text>'
+        )
+        self._y += 36
 
     def _share(self, at: float) -> float:
         return 100 * min(max((at - self._found.begin) / self._found.seconds, 0.0), 1.0)
 
 
-def _signed(seconds: float) -> str:
-    return f"-{amounts.duration(-seconds)}" if seconds <= -0.05 else amounts.duration(max(seconds, 0.0))  # noqa: PLR2004 - what rounds to none
+def ticks(begin: float, end: float) -> list[float]:
+    """Return the seconds at which to mark the axis: round ones, from the first one behind `begin`."""
+    whole = end - begin
+    hours = (n * 10.0**e * 3600 for e in range(6) for n in (1, 2, 5))
+    steps = (*_STEPS, *(60 * n for n in (1, 2, 5, 10, 15, 30)), *hours)
+    step = next((step for step in steps if whole / step <= _TICKS), whole / _TICKS)
+    first = math.ceil(begin / step - 1e-9)
+    return [step * number for number in range(first, first + _TICKS + 1) if step * number <= end + step * 1e-9]
+
+
+def mark(seconds: float) -> str:
+    """Return a round time in few letters: `0.5 s`, `-15 min`, `1 h 30 min`."""
+    sign, whole = ("-" if seconds < 0 else ""), round(abs(seconds), 2)
+    if whole < _MINUTE:
+        return f"{sign}{whole:g} s"
+    minutes, rest = divmod(round(whole), _MINUTE)
+    hours, minutes = divmod(minutes, _MINUTE)
+    words = [f"{count} {unit}" for count, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if count]
+    return sign + " ".join(words)
