@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exportctl.output.masking import masked
+from exportctl.output.masking import hidden, masked
 
 SECRET = "s3cr3t-v4lue"
 
@@ -31,6 +31,20 @@ def test_a_frame_that_was_cut_hides_its_beginning_of_a_secret_too():
 
 def test_the_secrets_themselves_are_hidden_wherever_they_stand():
     assert masked(f'42["x","Bearer {SECRET} and {SECRET}"]', (SECRET, "")) == '42["x","Bearer *** and ***"]'
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("a", 'a cell, "a" of cells', '*** cell, "***" of cells'),
+        ("ab1", "ab1c ab1 (ab1)", "ab1c *** (***)"),
+        (SECRET, f"x{SECRET}x", "x***x"),
+        ("p+w d/%&", "https://h/?t=p%2Bw%20d%2F%25%26", "https://h/?t=***"),
+        ('q"uo\\te', json.dumps({"said": 'q"uo\\te'}), '{"said": "***"}'),
+    ],
+)
+def test_a_short_secret_is_hidden_where_it_stands_by_itself_and_a_long_one_everywhere(secret, text, shown):
+    assert hidden(text, (secret,)) == shown
 
 
 def test_bytes_are_counted():

@@ -37,14 +37,16 @@ class Server:
 
 
 def parse_url(text: str) -> str:
-    """Return `text` as the URL of a server; raise `Usage` where it is none."""
+    """Return `text` as the URL of a server; raise `Usage` where it is none, without a user or password in its words."""
+    shown = re.sub(r"(?s)^([^:/]*:/*)?.*@", r"\1", text)
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise Usage(f"--server {text!r} is no URL: {error}", hint="for example https://export.example.org") from error
+        why = f": {error}" if shown == text else ""
+        raise Usage(f"--server {shown!r} is no URL{why}", hint="for example https://export.example.org") from error
     is_host = bool(url.host) and not re.search(r"[\s%]", url.host) and not (url.port and url.port > _LAST_PORT)
     if url.scheme not in {"http", "https"} or not is_host:
-        raise Usage(f"--server {text!r} is no http or https URL", hint="for example https://export.example.org")
+        raise Usage(f"--server {shown!r} is no http or https URL", hint="for example https://export.example.org")
     if url.userinfo:
         raise Usage(
             "--server holds a user or password, which every process list would show",
@@ -67,6 +69,8 @@ def open_client(server: Server) -> Client:
     schemes = {"all", "https"} if server.url.startswith("https:") else {"all", "https", "http"}
     is_direct = is_loopback(server.url) or not getproxies().keys() & schemes
     trust = _trust(server)
+    if not is_direct:
+        _check_proxies()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
     try:
         return Client(
@@ -82,11 +86,23 @@ def open_client(server: Server) -> Client:
             open_trust=lambda: _open_trust(trust, server),
         )
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        named = ", ".join(sorted(f"{name.upper()}_PROXY" for name in getproxies()))
-        raise Usage(
-            f"the environment's proxy cannot be used ({named})",
-            hint="HTTPS_PROXY=http://HOST:PORT, and NO_PROXY names the servers that are reached without one",
-        ) from error
+        raise _useless_proxy() from error
+
+
+def _check_proxies() -> None:
+    """Raise `Usage` for a port that no proxy can have: httpx takes it, and fails when it connects."""
+    for proxy in getproxies().values():
+        port = proxy.rpartition(":")[2].rstrip("/")
+        if port.isdecimal() and int(port[:9]) > _LAST_PORT:
+            raise _useless_proxy()
+
+
+def _useless_proxy() -> Usage:
+    named = ", ".join(sorted(f"{name.upper()}_PROXY" for name in getproxies()))
+    return Usage(
+        f"the environment's proxy cannot be used ({named})",
+        hint="HTTPS_PROXY=http://HOST:PORT, and NO_PROXY names the servers that are reached without one",
+    )
 
 
 def proxy_of(url: str) -> str | None:

@@ -40,7 +40,9 @@ class Declared(Layout, TyperCommand):
             except ValueError as wrong:
                 ctx.fail(f"{place or _place(param)}: {wrong}")
         if rest and not ctx.resilient_parsing:
-            ctx.fail(f"one argument too many: {rest[0]!r}")
+            # Where none is taken it may be a password that was meant for an option: it is not said again.
+            takes_any = any(param.param_type_name == "argument" for param in self.get_params(ctx))
+            ctx.fail(f"one argument too many: {rest[0]!r}" if takes_any else "an argument, where none is taken")
         ctx.args = rest
         return rest
 

@@ -60,6 +60,12 @@ def show(error: ExportctlError, *, quiet: bool = False) -> None:
         os.write(2, failure(error, colour=colour, is_one_line=quiet).encode("utf-8", "replace"))
 
 
+def put_error(line: str) -> None:
+    """Print a safe line to standard error, where there is one."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode("utf-8", "replace"))
+
+
 def put(lines: list[str]) -> None:
     """Print the lines to standard output. Raises as `write` does."""
     write("".join(line + "\n" for line in lines).encode("utf-8", "surrogateescape"))

@@ -67,6 +67,7 @@ async def _login(session: Session, settings: Settings, who: Credentials, *, in_k
         insecure=settings.insecure,
     )
     session.waiting_for = "the sign-in"
+    session.secrets.add(who.password)
     async with opened(session, server) as api:
         api.http.cookies = cookie_jar(url)
         try:

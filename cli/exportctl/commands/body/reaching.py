@@ -58,6 +58,9 @@ def sign_in_of(session: Session, settings: Settings, http: httpx.AsyncClient) ->
         raise AssertionError("a command that signs in has checked that there is a server")
     path = None if session.shared.no_state else session_file(settings.profile)
 
+    if settings.credentials is not None:
+        session.secrets.add(settings.credentials.password)
+
     def tell(code: str, message: str) -> None:
         session.tell(Log(level="warning", code=code, message=message))
 
@@ -136,6 +139,7 @@ async def opened(session: Session, server: Server) -> AsyncIterator[Api]:
     """Open a server's API; requests that are made again are lines, with -v every answer is a message."""
     async with open_client(server) as http:
         api = Api(http=http, server=server)
+        session.secrets |= {server.token} if server.token else set()
 
         def retrying(error: ExportctlError, attempt: int, wait: float) -> None:
             session.tell(
@@ -160,6 +164,5 @@ async def opened(session: Session, server: Server) -> AsyncIterator[Api]:
         if session.shared.verbose:
             http.event_hooks["response"].append(answered)
         if session.shared.verbose > 1:
-            secrets = (server.token or "",)
-            api.on_frame = lambda way, frame: session.say_now(f"{way} {masked(frame, secrets)}")
+            api.on_frame = lambda way, frame: session.say_now(f"{way} {masked(frame, session.secrets)}")
         yield api

@@ -6,7 +6,6 @@ status).
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -16,16 +15,18 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from exportctl import __version__
-from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, put, show
+from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, put, put_error, show
 from exportctl.commands.body.loop import Loop
 from exportctl.commands.body.memory import KEEP_SECONDS, Memory
 from exportctl.commands.body.refusing import refuse
 from exportctl.commands.body.report import Report, details, printable, signal_status
+from exportctl.commands.body.secrecy import error_without, line_without
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Shared
 from exportctl.model.errors import Bug, ExportctlError, TimeRanOut
 from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Outcome
 from exportctl.output.choose import ProgressSink
+from exportctl.output.masking import hidden
 from exportctl.output.safe import first_line
 from exportctl.output.stream import Stream
 from exportctl.store.parked import EMBEDDED, is_parked
@@ -43,7 +44,8 @@ class Session:
     `reports` are the jobs of the command, or one without a job. `on_signal` takes the first signal in place of the
     command's end while the body sets it. `waiting_for` is what a heartbeat says. `printed` is what goes to standard
     output for people, once the bars are gone. `outlives`: whether the job goes on when this command ends; `way_back`
-    are the options that a command which comes back to it needs. `memory` is what this machine knows of jobs.
+    are the options that a command which comes back to it needs. `memory` is what this machine knows of jobs. `secrets`
+    are what it signs in by, which is in no line and no message.
     """
 
     command: str
@@ -60,6 +62,7 @@ class Session:
     way_back: str = ""
     printed: list[str] = field(default_factory=list)
     errors: list[ExportctlError] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
     _main: "asyncio.Task[object] | None" = None
 
     @property
@@ -72,7 +75,7 @@ class Session:
         if self.memory.warning is not None and self.stream.seq:
             message, self.memory.warning = self.memory.warning, None
             self.stream.tell(Log(level="warning", code="state", message=printable(message)))
-        self.stream.tell(line)
+        self.stream.tell(line_without(line, self.secrets) if self.secrets else line)
 
     def say(self, text: str) -> None:
         """Print a line to standard output at the end, unless NDJSON has it."""
@@ -81,11 +84,11 @@ class Session:
 
     def say_now(self, text: str) -> None:
         """Show a message at once: above the bars, or as a line on standard error."""
-        safe = first_line(text, limit=MESSAGE_COLUMNS)
+        safe = first_line(hidden(text, self.secrets), limit=MESSAGE_COLUMNS)
         if self.progress is not None:
             self.progress.say(safe)
         elif not self.shared.quiet:
-            _to_standard_error(safe)
+            put_error(safe)
 
     def remark(self, line: Log) -> None:
         """Tell a remark, and show it where neither progress nor the lines do."""
@@ -164,7 +167,7 @@ class Session:
                 self.progress.say(line)
             return
         standing = "; ".join(report.standing() for report in self.reports)
-        _to_standard_error(first_line(standing, limit=MESSAGE_COLUMNS))
+        put_error(first_line(standing, limit=MESSAGE_COLUMNS))
 
     async def _tick(self) -> None:
         kept_at = self.stream.monotonic()
@@ -310,7 +313,7 @@ def conduct(
     session.memory.close()
     stream.close()
     for problem in session.errors:
-        show(problem, quiet=shared.quiet)
+        show(error_without(problem, session.secrets), quiet=shared.quiet)
     if session.printed and session.caught is not signal.SIGPIPE:
         try:
             put(session.printed)
@@ -336,11 +339,6 @@ def _conduct(
     session.tell(Hello(version=__version__, command=session.command, server=server))
     with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(session.run(body(session, found)))
-
-
-def _to_standard_error(line: str) -> None:
-    with contextlib.suppress(OSError):  # there may be none
-        os.write(2, f"{line}\n".encode("utf-8", "replace"))
 
 
 def _leaf(error: BaseException) -> BaseException:
