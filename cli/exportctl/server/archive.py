@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -98,6 +99,8 @@ class ArchiveWriter:
         self._directory = bytearray()
         self._entries = 0
         self._unwanted = False
+        # One place for every image: memory that is new for each costs as much as its digest (`tests/bench/busy.py`).
+        self._room = memoryview(bytearray(WHOLE + 1))
         self._on_growth = on_growth
         self.size = 0
         when = datetime.fromtimestamp(made, UTC)
@@ -132,7 +135,7 @@ class ArchiveWriter:
         self._file.seek(self.size)
         self._file.truncate()
 
-    def append(self, name: str, data: bytes, *, deflate: bool) -> None:
+    def append(self, name: str, data: bytes | memoryview, *, deflate: bool) -> None:
         """Add an entry from memory."""
         crc, packed = zlib.crc32(data), data
         if deflate:
@@ -144,12 +147,12 @@ class ArchiveWriter:
 
     def append_file(self, name: str, path: Path, *, deflate: bool) -> None:
         """Add a file in bounded memory; raises SourceChangedError, after which the archive is of no use."""
-        with path.open("rb") as source:
+        with path.open("rb", buffering=0) as source:
             size = os.fstat(source.fileno()).st_size
             if size <= WHOLE:
-                data = source.read(WHOLE + 1)
-                if len(data) <= WHOLE:
-                    self.append(name, data, deflate=deflate)
+                length = _fill(source, self._room)
+                if length <= WHOLE:
+                    self.append(name, self._room[:length], deflate=deflate)
                     return
                 source.seek(0)
             if deflate:
@@ -283,7 +286,7 @@ class ArchiveWriter:
         self.size += length
         return data
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
@@ -299,3 +302,11 @@ class ArchiveWriter:
             if self._unwanted:
                 raise AbandonedError
             yield block
+
+
+def _fill(source: FileIO, room: memoryview) -> int:
+    """Read until the room is full or the file at its end; returns the number of bytes."""
+    length = 0
+    while length < len(room) and (read := source.readinto(room[length:])):
+        length += read
+    return length
