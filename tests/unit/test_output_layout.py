@@ -132,7 +132,8 @@ def test_processing_tells_stage_count_time_and_item():
     )
     assert words(rows.processing(view, 100.0)) == ["visualizations", "5/12", "ETA 0:12", "a.jpg"]
     assert words(rows.processing(view, 105.0))[2] == "ETA 0:07"
-    assert words(rows.processing(view, 500.0))[2] == "ETA 0:00"
+    assert words(rows.processing(view, 113.0))[2] == "ETA 0:00"
+    assert words(rows.processing(view, 500.0))[2] == rows.NO_ETA, "long overdue, nobody knows"
 
 
 def test_an_unknown_time_to_go_is_shown_as_unknown():

@@ -116,7 +116,7 @@ def test_a_whole_run(bench):
         "2026-11-24 05:41:00 started nuclei (job 6f0c2b7e)\n"
         "2026-11-24 05:41:02 processing 5%, images, 1/12, ETA 0:11, cell_001.jpg\n"
         "2026-11-24 05:41:10 processing 40%, visualizations, 2/12, ETA 0:12, cell_002.jpg\n"
-        "2026-11-24 05:41:40 processing 40%, visualizations, 2/12, ETA 0:00, cell_002.jpg\n"
+        "2026-11-24 05:41:40 processing 40%, visualizations, 2/12, cell_002.jpg\n"
         "2026-11-24 05:41:45 processing 100%, done; downloading 25%, 121/482 kB, 5.02 MB/s, ETA 0:01\n"
         "2026-11-24 05:41:46 Saved /data/nuclei-6f0c2b7e.zip (482 kB, verified) in 3.2 s, 1 warning:\n"
         "  cell_003.jpg has no polygons\n"
@@ -252,8 +252,8 @@ def test_several_jobs_are_told_apart(bench):
         "processing 1%, images, 1/12, ETA 0:12, cell_001.jpg",
         "bbbbbbbb processing 2%, images, 2/12, ETA 0:12, cell_002.jpg",
         (
-            "aaaaaaaa processing 1%, images, 1/12, ETA 0:00, cell_001.jpg | "
-            "bbbbbbbb processing 2%, images, 2/12, ETA 0:00, cell_002.jpg"
+            "aaaaaaaa processing 1%, images, 1/12, cell_001.jpg | "
+            "bbbbbbbb processing 2%, images, 2/12, cell_002.jpg"
         ),
         "aaaaaaaa Saved /data/nuclei-6f0c2b7e.zip (482 kB, verified) in 3.2 s",
     ]

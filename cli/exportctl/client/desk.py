@@ -14,7 +14,7 @@ from exportctl.model.errors import ExportctlError
 from exportctl.model.eta import Usual
 from exportctl.model.job import reduce
 from exportctl.model.lines import ConnectionChanged, ConnectionState, Line, Source
-from exportctl.protocol.events import Event
+from exportctl.protocol.events import Event, Progress
 from exportctl.protocol.happenings import AckReceived
 
 OUTAGE_SECONDS: Final = 120.0
@@ -64,6 +64,10 @@ class Desk:
     def reduce(self, watch: Watch, event: Event, source: Source) -> None:
         """Take an event into its job and tell what it is worth; the end of the job ends its following."""
         watch.job, lines = reduce(watch.job, event, source)
+        if lines and type(event) is Progress:
+            watch.progress_at = self.monotonic()
+            watch.began_at = watch.began_at or watch.progress_at
+            watch.progress = event
         for line in lines:
             self.tell(line)
         if watch.job.has_ended and not watch.ended.done():

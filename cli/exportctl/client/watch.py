@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from exportctl.client.sequencer import Sequencer
 from exportctl.model.errors import ExportctlError, Unreachable
 from exportctl.model.job import Job
-from exportctl.protocol.events import Data
+from exportctl.protocol.events import Data, Progress
 
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _FRUITLESS: Final = 3
@@ -20,7 +20,11 @@ _MOST_REWINDS: Final = 10
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Watch:
-    """One job being followed. `ended` is done with the job's last state, or with the error that ends the following."""
+    """One job being followed. `ended` is done with the job's last state, or with the error that ends the following.
+
+    `progress` is the latest of its processing; `progress_at` and `began_at` the monotonic seconds at which it and the
+    first came.
+    """
 
     project_id: str
     job: Job
@@ -33,6 +37,9 @@ class Watch:
     fruitless: int = 0
     rewinds: int = 0
     heard: int = 0
+    progress: Progress | None = None
+    progress_at: float = 0.0
+    began_at: float = 0.0
     is_subscribing: bool = False
     poller: asyncio.Task[None] | None = None
     filler: asyncio.Task[None] | None = None

@@ -13,6 +13,8 @@ from exportctl.output.views import JobView
 
 WAITING = marked("waiting")
 NO_ETA = marked("estimating")
+_OVERDUE = 5.0
+"""Seconds behind the end that was foreseen, and as long again as it was to take."""
 _WORDS = {
     Outcome.OK: marked("ended"),
     Outcome.COMPLETED: marked("done"),
@@ -124,8 +126,10 @@ def how_it_ended(view: JobView) -> str:
 
 
 def seconds_left(told: float | None, age: float) -> float | None:
-    """Return a told remaining time counted down by its age, never below none."""
-    return None if told is None else max(told - age, 0.0)
+    """Return a told remaining time counted down by its age; None where it is overdue, so that nobody knows any more."""
+    if told is None or age - told > max(_OVERDUE, told):
+        return None
+    return max(told - age, 0.0)
 
 
 def _left(told: float | None, age: float) -> Words:

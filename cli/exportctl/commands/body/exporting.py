@@ -12,6 +12,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from exportctl.client.api import Api, Project
 from exportctl.client.archive import Archive, Saved, check_space, present_archive
 from exportctl.client.claim import Claim, Claimed
@@ -21,13 +23,15 @@ from exportctl.client.extracted import Extracted, forget, left_at
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Partial, discard
 from exportctl.client.unpack import extract, tidy
+from exportctl.client.watch import Watch
 from exportctl.commands.body.amount import amount_of
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Saving
 from exportctl.model.errors import CancelledElsewhere, CannotWrite, ExportFailed, Usage
 from exportctl.model.job import Job
-from exportctl.model.lines import Line, Log, Outcome
+from exportctl.model.lines import DownloadProgress, Line, Log, Outcome
+from exportctl.model.whole import whole_left
 from exportctl.protocol.events import Cancelled
 
 LOCKED_SECONDS: Final = 0.5
@@ -144,6 +148,23 @@ async def fetch(
     return status
 
 
+def _with_whole_left(line: DownloadProgress, watch: Watch) -> DownloadProgress:
+    """Return the line with the time until all is here, of an archive whose size nobody knows yet."""
+    latest = watch.progress
+    if line.total_bytes is not None or latest is None:
+        return line
+    now = time.monotonic()
+    told = latest.estimated_time_remaining
+    left = whole_left(
+        processing=None if told is None else max(told - (now - watch.progress_at), 0.0),
+        elapsed=now - watch.began_at,
+        written=latest.bytes_written,
+        fetched=line.bytes,
+        rate=line.bytes_per_second,
+    )
+    return structs.replace(line, estimated_time_remaining=None if left is None else round(left, 1))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bringing:
     """The fetching of one archive; it may take several downloads."""
@@ -181,9 +202,12 @@ class Bringing:
     def _tell_progress(self, line: Line, *, is_whole: bool) -> None:
         """Tell how far it is; of an archive in the making when its job is told to have begun: bytes outrun words."""
         report = self.report
-        if is_whole or (report.watch is not None and report.watch.job.seq):
+        if is_whole:
             report.downloading_began()
             self.session.tell(line)
+        elif report.watch is not None and report.watch.job.seq:
+            report.downloading_began()
+            self.session.tell(_with_whole_left(line, report.watch) if isinstance(line, DownloadProgress) else line)
 
     async def to(self, target: Path, archive: Archive, facts: asyncio.Future[Archive] | None = None) -> Saved:
         """Bring the archive to `target`."""
