@@ -251,10 +251,7 @@ def test_several_jobs_are_told_apart(bench):
     assert [line[20:] for line in bench.written.splitlines()] == [
         "processing 1%, images, 1/12, ETA 0:12, cell_001.jpg",
         "bbbbbbbb processing 2%, images, 2/12, ETA 0:12, cell_002.jpg",
-        (
-            "aaaaaaaa processing 1%, images, 1/12, cell_001.jpg | "
-            "bbbbbbbb processing 2%, images, 2/12, cell_002.jpg"
-        ),
+        ("aaaaaaaa processing 1%, images, 1/12, cell_001.jpg | bbbbbbbb processing 2%, images, 2/12, cell_002.jpg"),
         "aaaaaaaa Saved /data/nuclei-6f0c2b7e.zip (482 kB, verified) in 3.2 s",
     ]
 
