@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from exportctl.commands.document import document
 
+
+@document
 def command(
     *, shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]
 ) -> int:

@@ -48,7 +48,7 @@ def prepared() -> dict[Path, str]:
             with command.make_context(name, [], parent=parent, resilient_parsing=True) as context:
                 files[STARTUP / "help" / f"{name}.txt"] = context.get_help() + "\n"
                 files[STARTUP / "tables" / f"{name}.tsv"] = "".join(
-                    _row(name, param) for param in command.get_params(context)
+                    _row(name, param) for param in command.get_params(context) if not getattr(param, "hidden", False)
                 )
     files[SCHEMA] = schema_made.text()
     files[REFERENCE] = reference.page()

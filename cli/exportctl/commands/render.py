@@ -1,10 +1,13 @@
 """`exportctl render [FILE]`: recorded or piped lines as bars."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from exportctl.commands.options import Shared, flattened
 
+
+@flattened
 def command(
     *,
     file: Annotated[
@@ -16,13 +19,7 @@ def command(
             "--speed", metavar="N|max", help="How many times as fast; a file: 1 by default, a pipe: as its lines come."
         ),
     ] = None,
-    progress: Annotated[
-        Literal["auto", "bars", "plain", "none"],
-        typer.Option("--progress", envvar="EXPORTCTL_PROGRESS", help="How it is shown on standard error."),
-    ] = "auto",
-    lang: Annotated[
-        str | None, typer.Option("--lang", metavar="TAG", help="Language of what is shown: cs, de, en, es, fr, zh.")
-    ] = None,
+    shared: Shared,
 ) -> int:
     """Draw lines of NDJSON as the bars of the command that wrote them. Other text among them is passed over.
 
@@ -35,4 +32,4 @@ def command(
     """
     from exportctl.commands.body.render import render  # noqa: PLC0415 - the body is heavy, the declaration is not
 
-    return render(file, speed=speed, progress=progress, lang=lang)
+    return render(file, speed=speed, shared=shared)

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
+from exportctl.commands.options import Shared, flattened
 
+
+@flattened
 def command(
     *,
     file: Annotated[
@@ -14,6 +17,7 @@ def command(
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="PATH", help="Where to put it; - for standard output.")
     ] = "-",
+    shared: Shared,
 ) -> int:
     """Make one HTML page of a recording, complete in itself: phases, stages, reconnections and throughput over time.
 
@@ -24,4 +28,4 @@ def command(
     """
     from exportctl.commands.body.reporting import report  # noqa: PLC0415 - the body is heavy, the declaration is not
 
-    return report(file, svg=svg, output=output)
+    return report(file, svg=svg, output=output, shared=shared)

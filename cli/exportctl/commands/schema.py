@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from exportctl.commands.document import document
+
 Name = Literal[
     "line",
     "hello",
@@ -27,6 +29,7 @@ Name = Literal[
 """`line` is all of them; a test holds the others against the lines themselves."""
 
 
+@document
 def command(
     *,
     name: Annotated[Name, typer.Argument(metavar="NAME", help="An event, such as export:progress or result.")] = "line",

@@ -7,12 +7,14 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from exportctl.commands.body.edges import choose_language, pass_on, show
+from exportctl.commands.body.alone import Alone, within
+from exportctl.commands.body.edges import pass_on, show
 from exportctl.commands.body.recording import Recording
 from exportctl.commands.body.refusing import refuse
+from exportctl.commands.options import Shared
 from exportctl.model.errors import ExportctlError, Usage
 from exportctl.model.lines import Hello, Numbered
-from exportctl.output.choose import ProgressMode, ProgressSink, choose_progress, make_sinks
+from exportctl.output.choose import ProgressSink, choose_progress, make_sinks
 from exportctl.output.colour import wants_colour
 
 TICK_SECONDS = 0.1
@@ -64,36 +66,54 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def render(file: str, *, speed: str | None, progress: ProgressMode, lang: str | None) -> int:
-    """Draw the recording to its end; return the exit status."""
+def render(file: str, *, speed: str | None, shared: Shared) -> int:
+    """Draw the recording to its end; return the exit status. Lines are told of itself, not those it reads."""
     try:
-        choose_language(lang)
         factor = parse_speed(speed)
         recording = Recording(file)
+        told = Alone("render", shared)
     except ExportctlError as error:
-        return refuse("render", error)
+        return refuse("render", error, shared)
+    except BrokenPipeError:
+        pass_on(signal.SIGPIPE)
+        return 0
     if speed is None and recording.is_file:
         factor = 1.0
     clock = _Clock(factor)
-    sink = _sink(progress, clock)
+    sink = _sink(shared, clock)
     interrupts = _Interrupts(is_patient=not recording.is_file)
-    status, count = 0, 0
+    problem: ExportctlError | None = None
+    count = 0
     try:
-        for numbered in recording.lines(TICK_SECONDS):
-            count += numbered is not None
-            _show(numbered, sink, clock)
+        with within(shared.timeout):
+            for numbered in recording.lines(TICK_SECONDS):
+                count += numbered is not None
+                _show(numbered, sink, clock)
     except KeyboardInterrupt:
         pass
     except ExportctlError as error:
-        show(error)
-        status = error.exit_status
+        problem = error
     recording.close()
     if sink is not None:
-        if not count and not interrupts.caught and not status:
+        if not count and not interrupts.caught and problem is None:
             sink.say(f"no line of exportctl in {recording.name}: nothing to draw")
         sink.close()
+    status = _told(told, problem, interrupts)
     pass_on(interrupts.caught)
     return status
+
+
+def _told(told: Alone, problem: ExportctlError | None, interrupts: _Interrupts) -> int:
+    try:
+        if problem is not None:
+            return told.fail(problem)
+        return told.end() if interrupts.caught is None else told.leave(interrupts.caught)
+    except BrokenPipeError:
+        interrupts.caught = interrupts.caught or signal.SIGPIPE
+    except ExportctlError as error:
+        show(error, quiet=True)
+        return error.exit_status
+    return 0
 
 
 def parse_speed(text: str | None) -> float | None:
@@ -121,10 +141,10 @@ def _show(numbered: Numbered | None, sink: ProgressSink | None, clock: _Clock) -
     sink.tick()
 
 
-def _sink(progress: ProgressMode, clock: _Clock) -> ProgressSink | None:
+def _sink(shared: Shared, clock: _Clock) -> ProgressSink | None:
     stderr = sys.stderr
     is_terminal = stderr is not None and stderr.isatty()
-    shown = choose_progress(progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=False)
+    shown = choose_progress(shared.progress, is_terminal=is_terminal, term=os.environ.get("TERM"), quiet=shared.quiet)
     return make_sinks(
         shown=shown,
         colour=wants_colour(os.environ.get, is_terminal=is_terminal),

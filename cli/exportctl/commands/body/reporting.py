@@ -6,31 +6,51 @@ import signal
 import tempfile
 from pathlib import Path
 
+from exportctl.commands.body.alone import Alone, within
 from exportctl.commands.body.edges import pass_on, put
 from exportctl.commands.body.recording import Recording
 from exportctl.commands.body.refusing import refuse
+from exportctl.commands.options import Shared
 from exportctl.model.errors import CannotWrite, ExportctlError, Usage
 from exportctl.output.report.history import History, history
 from exportctl.output.report.page import page
 from exportctl.output.report.picture import alone
 
 
-def report(file: str, *, svg: bool, output: str) -> int:
+def report(file: str, *, svg: bool, output: str, shared: Shared) -> int:
     """Write it, and return the exit status."""
+    if output == "-" and shared.ndjson:
+        error = Usage(
+            "--ndjson and the report cannot share standard output",
+            hint="-o FILE for the report, or --events FILE for the lines",
+        )
+        return refuse("report", error, shared)
     try:
-        found = _read(file)
-        text = alone(found) if svg else page(found)
-        if output == "-":
-            put([text.removesuffix("\n")])
-        else:
-            _write(Path(output), text)
+        told = Alone("report", shared)
     except ExportctlError as error:
-        return refuse("report", error)
+        return refuse("report", error, shared)
+    try:
+        with within(shared.timeout):
+            size = _report(file, svg=svg, output=output)
+        return told.end() if output == "-" else told.end(file=str(Path(output).absolute()), size=size)
+    except ExportctlError as error:
+        return told.fail(error)
     except BrokenPipeError:
         pass_on(signal.SIGPIPE)
     except OSError as error:
-        return refuse("report", CannotWrite(f"cannot write the report: {error.strerror}"))
+        return told.fail(CannotWrite(f"cannot write the report: {error.strerror}"))
     return 0
+
+
+def _report(file: str, *, svg: bool, output: str) -> int:
+    """Make it, and put it to its place; return its bytes."""
+    found = _read(file)
+    text = alone(found) if svg else page(found)
+    if output == "-":
+        put([text.removesuffix("\n")])
+    else:
+        _write(Path(output), text)
+    return len(text.encode())
 
 
 def _read(file: str) -> History:
