@@ -35,7 +35,7 @@ def chromium_path() -> str | None:
 
 @dataclass
 class Browser:
-    """One tab. `frames` holds what its sockets were told, `complaints` what console and scripts complained of."""
+    """One tab. `frames` holds what its sockets sent, `complaints` what console and scripts complained of."""
 
     tab: object
     frames: list[str] = field(default_factory=list)
@@ -78,10 +78,10 @@ class Browser:
         before = self.tab.evaluate("(id) => window.taken[id] ?? []", row.get_attribute("id"))
         return [*before, int(row.get_attribute("data-seq"))]
 
-    def told(self, job: str) -> list[int]:
-        """Say which events of a job came over all sockets, in order."""
-        events = [json.loads(frame[2:])[1] for frame in self.frames if frame.startswith('42["export:')]
-        return [event["seq"] for event in events if event.get("jobId") == job and "seq" in event]
+    def asked(self, job: str) -> list[int]:
+        """Say behind which events of a job the page asked for the rest, over all its sockets."""
+        calls = [json.loads(frame[frame.index("[") :]) for frame in self.frames if '"export:subscribe"' in frame]
+        return [data["after"] for _name, data in calls if data["jobId"] == job]
 
     def connection(self) -> list[str]:
         """Say what was shown of the connection so far."""
@@ -122,7 +122,7 @@ def browsing(width: str) -> Iterator[Browser]:
         browser = Browser(tab)
         tab.on("console", lambda message: browser.complaints.append(message.text) if message.type == "error" else None)
         tab.on("pageerror", lambda error: browser.complaints.append(str(error)))
-        tab.on("websocket", lambda socket: socket.on("framereceived", lambda frame: browser.frames.append(str(frame))))
+        tab.on("websocket", lambda socket: socket.on("framesent", lambda frame: browser.frames.append(str(frame))))
         try:
             yield browser
         finally:

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from system.browsing import browsing
 from system.processes import SHARED, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "serving.md"
@@ -89,6 +91,19 @@ def test_an_export_goes_through_below_a_path_by_socket_and_by_long_poll(exportct
     assert states[0] == ("connected" if transport == "socket" else "polling")
     told = [line["serverSeq"] for line in ended.lines if "serverSeq" in line]
     assert told == list(range(1, len(told) + 1))
+
+
+def test_the_page_works_below_a_path_and_fetches_its_archive_there(url):
+    with browsing("phone") as browser:
+        browser.open(f"{url}/#token={TOKEN}")
+        browser.live()
+        row = browser.start("nuclei")
+        browser.ended(row, "completed")
+        with browser.tab.expect_download() as download:
+            row.get_by_role("link", name="Download").click()
+        assert download.value.url.startswith(f"{url}/api/")
+        assert zipfile.is_zipfile(download.value.path())
+        assert not browser.complaints
 
 
 def test_a_socket_that_a_killed_server_left_is_taken_over_and_a_living_ones_is_not(exportctl, at_socket):

@@ -18,6 +18,7 @@ const by = (id) => document.getElementById(id);
 const rows = new Map();
 let follower = null;
 let shown = STEP;
+let isListed = false;
 let byToken = document.documentElement.dataset.asks === "token";
 
 // ---- What is said aloud: few words, those that come at once together ----
@@ -131,11 +132,13 @@ async function work(user) {
   by("work").hidden = by("account").hidden = by("skip").hidden = false;
   document.title = "Exports";
   shown = STEP;
+  isListed = false;
   follower = new Follower(projects, shown, {
     job: changed,
     state: drawConnection,
     refused: refusedSocket,
     listed(isMore) {
+      isListed = true;
       by("older").hidden = !isMore;
       by("empty").hidden = rows.size > 0;
     },
@@ -193,10 +196,18 @@ function changed(job, before) {
   }
 }
 
-/** Newest first, and there they stay: nothing jumps while it is read. */
+/**
+ * Put a row where it stays: nothing jumps while it is read. First what began since the page was opened, newest first;
+ * then what it found without an end, in the order of its turn; then what had ended, newest first.
+ */
 function place(job, row) {
-  row.element.dataset.created = job.created;
-  const next = [...by("jobs").children].find((element) => element.dataset.created < job.created);
+  row.rank = hasEnded(job) ? 2 : isListed ? 0 : 1;
+  row.created = job.created;
+  const comes = (other) => {
+    if (other.rank !== row.rank) return other.rank > row.rank;
+    return row.rank === 1 ? other.created > row.created : other.created < row.created;
+  };
+  const next = [...by("jobs").children].find((element) => comes(rows.get(element.dataset.job)));
   by("jobs").insertBefore(row.element, next ?? null);
 }
 

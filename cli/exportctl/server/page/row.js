@@ -8,7 +8,7 @@ const NAMES = {
   images: "Originals",
   visualizations: "Overlays",
   annotations: "Annotations",
-  metrics: "Measurements",
+  metrics: "Metrics",
   compression: "Archive",
 };
 const STATES = {
@@ -57,6 +57,7 @@ export class Row {
       ].map((selector) => [selector.replace(".", ""), part(selector)]),
     );
     this.element.id = `job-${id}`;
+    this.element.dataset.job = id;
     this.#parts.cancel.addEventListener("click", () => act.cancel(id));
     this.#parts.download.addEventListener("click", (event) => act.download(id, event));
   }
@@ -87,7 +88,7 @@ export class Row {
     this.#text("percent", ended || job.status === "pending" ? "" : `${Math.floor(job.progress)} %`);
     progress.value = job.progress;
     this.#name(progress, `Progress of the export of ${isolated(job.name)}`);
-    if (ended || job.status === "pending") this.#text("facts", ended ? endOf(job, expired) : "Waiting for its turn");
+    if (ended || job.status === "pending") this.#text("facts", ended ? endOf(job, expired) : waitOf(job));
     else this.#stages(job);
     this.#text("rest", restOf(job, ended, expired, now));
     const wrong = problemOf(job) || this.#trouble;
@@ -177,6 +178,10 @@ function stateOf(job, ended) {
   return warnings ? `Completed with ${counted(warnings, "warning")}` : (STATES[job.status] ?? job.status);
 }
 
+function waitOf(job) {
+  return `In the queue since ${moment.format(new Date(job.created))}`;
+}
+
 function endOf(job, expired) {
   const when = job.completed ? moment.format(new Date(job.completed)) : "";
   if (job.status !== "completed") return when;
@@ -192,7 +197,7 @@ function restOf(job, ended, expired, now) {
     return `Kept until ${moment.format(new Date(job.expires))}`;
   }
   if (ended) return job.status === "gone" ? "" : `Stopped at ${Math.floor(job.progress)} %`;
-  if (job.eta !== null && job.eta !== undefined) return `About ${lengthOf(job.eta)} left`;
+  if (job.eta !== null && job.eta !== undefined) return `${lengthOf(job.eta)} left`;
   const since = (now - Date.parse(job.created)) / 1000;
   return since >= 60 ? `Since ${lengthOf(since)}` : "";
 }
