@@ -1,6 +1,7 @@
 """Recorded lines drawn again: the same bars, whatever stands between the lines, and from a pipe as they come."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +49,17 @@ def test_other_lines_are_passed_over():
 def test_a_cut_file_is_drawn_as_far_as_it_goes(share):
     ended = render("--progress", "bars", stdin=WHOLE[: int(len(WHOLE) * share)])
     assert ended.returncode == 0
+    assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("mode", ["bars", "plain"])
+def test_times_that_make_no_sense_are_not_waited_for(tmp_path, mode):
+    first, *rest = WHOLE.splitlines(keepends=True)
+    odd = [re.sub(rb'"elapsed":[\d.]+', b'"elapsed":' + time, rest[3]) for time in (b"1e308", b"-5", b"1e12", b"0.1")]
+    (tmp_path / "log").write_bytes(b"".join([first, *odd, *rest]))
+    ended = render(tmp_path / "log", "--speed", "50", "--progress", mode)
+    assert ended.returncode == 0
+    assert "Saved /data/sample-9490f40b.zip" in ended.stderr.decode()
     assert b"Traceback" not in ended.stderr
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-_EARLIEST: Final = 0.5
+_EARLIEST: Final = 1.0
 """Seconds of work before which nothing is said."""
 _MEMORY: Final = 0.5
 """Of the time worked so far: after this long a measurement weighs a third (1/e)."""

@@ -18,6 +18,8 @@ from exportctl.output.choose import ProgressSink, choose_progress, make_sinks
 from exportctl.output.colour import wants_colour
 
 TICK_SECONDS = 0.1
+_LONGEST_STEP = 30 * 86_400.0
+"""Seconds between two lines: what is said to have taken longer is not waited for."""
 
 
 class _Clock:
@@ -31,7 +33,8 @@ class _Clock:
 
     def due(self, numbered: Numbered) -> float:
         """Return the monotonic second at which the line is to be shown."""
-        if isinstance(numbered.line, Hello) or (self._latest and numbered.elapsed < self._latest.elapsed):
+        step = numbered.elapsed - self.elapsed()
+        if isinstance(numbered.line, Hello) or not 0 <= step <= _LONGEST_STEP:
             self._began, self._base = time.monotonic(), numbered.elapsed  # another run begins in the same file
         self._latest = numbered
         return self._began + (numbered.elapsed - self._base) / self._speed if self._speed else 0.0
