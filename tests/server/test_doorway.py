@@ -115,13 +115,26 @@ async def test_a_poll_is_answered_when_its_session_is_closed_by_the_client(http)
     assert (await http.get(place(sid))).status_code == 400
 
 
-@pytest.mark.parametrize("packet", ["abc", "", "7", "2", "4abc", "42{}", '42x["a"]', b"\x01"])
+@pytest.mark.parametrize("packet", ["abc", "", "7", "2", "4abc", "42{}", '42x["a"]', '44{"message":"x"}', b"\x01"])
 async def test_a_malformed_packet_ends_its_socket_and_nothing_is_logged(server, packet, caplog):
     async with connected(server.url, TOKEN) as socket:
         if isinstance(packet, bytes):
             await socket._session.send_bytes(packet)
         else:
             await socket.send_raw(packet)
+        async with asyncio.timeout(20):
+            await socket.closed.wait()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("name", ["connect", "connect_error", "disconnect", "disconnecting", "newListener"])
+@pytest.mark.parametrize("binary", [False, True])
+async def test_an_event_by_a_name_of_the_library_ends_its_socket_and_reaches_nothing(server, name, binary, caplog):
+    async with connected(server.url, TOKEN) as socket:
+        attached = [{"HTTP_COOKIE": "access_token=x"}, {"token": TOKEN}, *([{"_placeholder": True, "num": 0}] * binary)]
+        await socket.send_raw(("451-" if binary else "42") + json.dumps([name, *attached]))
+        if binary:
+            await socket._session.send_bytes(b"x")
         async with asyncio.timeout(20):
             await socket.closed.wait()
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

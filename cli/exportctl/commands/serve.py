@@ -40,6 +40,9 @@ class Listening:
             help="Between pings of a silent socket; below the idle time-out of a proxy in front.",
         ),
     ] = 25.0
+    compress: Annotated[
+        bool, typer.Option("--compress", help="Offer websockets compression: less bandwidth for more processor time.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from exportctl.server.people.people import People, opened
 from exportctl.server.pool import Pool
 from exportctl.server.routes import auth, download, events, exports, health, metrics, page, projects
 from exportctl.server.routes.openapi import described
+from exportctl.server.security import secured
 from exportctl.server.settings import Settings
 from exportctl.server.site import Site
 from exportctl.server.sockets import Sockets
@@ -36,7 +37,7 @@ def build_app(site: Site, sockets: Sockets) -> ASGIApp:
     )
     both = socketio.ASGIApp(sockets.server, other_asgi_app=site.meters.measured(starlette))
     doorway = Doorway(sockets.server.eio, both, "/socket.io/")
-    return traced(doorway, site.settings.new_id)
+    return traced(secured(doorway), site.settings.new_id)
 
 
 @asynccontextmanager

@@ -22,7 +22,8 @@ from engineio.payload import Payload
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exportctl.protocol.errors import ProtocolError
-from exportctl.protocol.socketio import Partial, decode
+from exportctl.protocol.socketio import RESERVED, ConnectError, Event, Partial, decode
+from exportctl.protocol.socketio import Packet as Sent
 
 LARGEST_BODY: Final = 1_000_000
 """Bytes of one POST: `maxPayload` of the handshake."""
@@ -73,7 +74,7 @@ class Reading:
             message = decode(packet[1:])
         except ProtocolError:
             return False
-        if self._partial is not None:
+        if self._partial is not None or not _is_clients(message):
             return False
         self._partial = message if isinstance(message, Partial) else None
         return True
@@ -88,7 +89,12 @@ class Reading:
             return False
         if whole is not None:
             self._partial = None
-        return True
+        return whole is None or _is_clients(whole)
+
+
+def _is_clients(message: Sent | Partial) -> bool:
+    """Say whether a client may send it: no refusal, and no event that the library takes for its own `connect`."""
+    return not isinstance(message, ConnectError) and not (isinstance(message, Event) and message.name in RESERVED)
 
 
 class Doorway:

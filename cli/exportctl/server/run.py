@@ -18,11 +18,11 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from exportctl.server.app import open_app
+from exportctl.server.connections import connection_for, most_connections, raise_limit
 from exportctl.server.log import LogUnusableError
 from exportctl.server.logs import facts, log_to_stderr
 from exportctl.server.people.database import PeopleUnusableError
 from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, check_tls, make_state
-from exportctl.server.sending import FileProtocol
 from exportctl.server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ _LARGEST_PACKET = 1_000_000
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; raises StartError. `on_ready` is called with the URL once it accepts."""
     log_to_stderr(settings.logging)
+    raise_limit()
 
     async def main() -> None:
         await run(settings, on_ready, asyncio.Event(), signals=(signal.SIGINT, signal.SIGTERM))
@@ -164,10 +165,10 @@ def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     Socket.stall = settings.stall
     return uvicorn.Config(
         app,
-        http=FileProtocol,
+        http=connection_for(settings.head_seconds, most_connections()),
         ws=Socket,
         ws_max_size=_LARGEST_PACKET,
-        ws_per_message_deflate=False,
+        ws_per_message_deflate=settings.compress,
         lifespan="off",
         log_config=None,
         access_log=False,

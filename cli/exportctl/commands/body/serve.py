@@ -55,6 +55,7 @@ def _serve(folders: list[str], listening: Listening, who: Who, settings: Setting
         tls=tls,
         unix_socket=Path(listening.unix_socket) if listening.unix_socket else None,
         ping=listening.ping_interval,
+        compress=listening.compress,
     )
 
     def ready(url: str) -> None:
