@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from exportctl.server.pool import Pool
 from exportctl.server.settings import Clocks
 from server.conftest import serving
 from waiting import until
@@ -107,13 +108,27 @@ async def ran(*command):
     return await process.wait() == 0
 
 
-async def test_a_job_on_a_full_disk_still_has_its_end_and_leaves_the_room_it_took(settings_for, tmp_path, cells):
+@pytest.fixture
+def gate(monkeypatch):
+    """What all work waits for."""
+    gate, usual = asyncio.Event(), Pool.run
+
+    async def run(self, *args):
+        await gate.wait()
+        return await usual(self, *args)
+
+    monkeypatch.setattr(Pool, "run", run)
+    gate.set()
+    return gate
+
+
+async def test_a_job_on_a_full_disk_still_has_its_end_and_leaves_the_room_it_took(settings_for, tmp_path, cells, gate):
     place = tmp_path / "small"
     place.mkdir()
     if not await ran("mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)):
         pytest.skip("only root may mount a small disk")
     try:
-        await check_full_disk(settings_for(cells, state=place / "state", jobs_at_once=1), place)
+        await check_full_disk(settings_for(cells, state=place / "state", jobs_at_once=1), place, gate)
     finally:
         assert await ran("umount", "-l", str(place))
 
@@ -127,11 +142,13 @@ def fill(place):
                     pass
 
 
-async def check_full_disk(settings, place):
+async def check_full_disk(settings, place, gate):
     async with serving(settings) as server, server.client() as client:
         job_id, _ = await completed(server, client)
+        gate.clear()
         jobs = [await server.start(client) for _ in range(4)]
         fill(place)
+        gate.set()
         ends = [(await server.events(client, job_id))[-1] for job_id in jobs]
         failed = [end["data"] for end in ends if end["event"] == "export:failed"]
         assert failed

@@ -114,6 +114,7 @@ class Command:
         Nothing is read ahead: what a test has not read of a pipe, `communicate` finds.
         """
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "bufsize": 0}
+        pipes["pipesize"] = 1 << 20  # a command that a test reads last must not stand still for it
         words = [*map(str, arguments)]
         process = Watched(
             [sys.executable, "-m", "exportctl", *words],
