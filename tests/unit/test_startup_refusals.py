@@ -30,6 +30,9 @@ def refused(*words, **environment):
     [
         (["--nonsense"], "no such option: --nonsense", "exportctl --help"),
         (["rum", "x"], "no such command 'rum'. Did you mean run?", "exportctl --help"),
+        (["export", "x"], "no such command 'export'. Did you mean run?", "exportctl --help"),
+        (["fetch", "x"], "no such command 'fetch'. Did you mean download?", "exportctl --help"),
+        (["help", "run"], "no such command 'help'. Did you mean --help?", "exportctl --help"),
         (["xyzzy"], "no such command 'xyzzy'", "exportctl --help"),
         ([""], "no such command ''", "exportctl --help"),
         (["--nonsense=1", "run", "x"], "no such option: --nonsense", "exportctl run --help"),

@@ -43,6 +43,23 @@ COMMANDS: Final = {
 """In the order of `CLI.md`; each is a module of this package with a function `command`, and a class of its own,
 `KIND`, if need be. After a change of any text: `python -m exportctl.commands.prepare`."""
 
+_MEANT: Final = {
+    **dict.fromkeys(("export", "create", "make"), "run"),
+    **dict.fromkeys(("attach", "watch", "tail", "logs"), "follow"),
+    **dict.fromkeys(("get", "fetch", "pull"), "download"),
+    **dict.fromkeys(("stop", "abort", "kill"), "cancel"),
+    **dict.fromkeys(("continue", "retry"), "resume"),
+    **dict.fromkeys(("ls", "jobs", "history"), "list"),
+    **dict.fromkeys(("signin", "auth"), "login"),
+    **dict.fromkeys(("signout",), "logout"),
+    **dict.fromkeys(("server", "daemon"), "serve"),
+    **dict.fromkeys(("show", "info"), "status"),
+    **dict.fromkeys(("check", "ping", "test"), "doctor"),
+    "help": "--help",
+    "version": "--version",
+}
+"""What other tools call it."""
+
 
 class LazyGroup(TyperGroup):
     """Commands that are imported when they are asked for."""
@@ -58,9 +75,9 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the words name. An unknown one is refused with those that it might be."""
         name = args[0]
-        near = difflib.get_close_matches(name, COMMANDS)
+        near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, COMMANDS)), None)
         if near and name not in COMMANDS and not name.startswith("-"):
-            ctx.fail(f"No such command '{name}'. Did you mean {near[0]}?")
+            ctx.fail(f"No such command '{name}'. Did you mean {near}?")
         return super().resolve_command(ctx, args)
 
 

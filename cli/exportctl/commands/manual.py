@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from exportctl.commands.app import COMMANDS
@@ -21,6 +22,7 @@ _EXIT: Final = (
     ("11", "nothing could be written here"),
     ("130, 143, 129, 141", "ended by SIGINT, SIGTERM, SIGHUP, a closed standard output"),
 )
+README: Final = Path(__file__).parents[3] / "README.md"
 _SECTION: Final = re.compile(r"^(\S.*):$")
 
 
@@ -40,6 +42,9 @@ def page(helps: Mapping[str, str]) -> str:
     ]
     for name in COMMANDS:
         lines += [f".SS exportctl {name}", *_command(helps[name])]
+    lines.append(".SH EXAMPLES")
+    for said, shown in _recipes():
+        lines += [".PP", _plain(said), ".PP", ".EX", *map(_plain, shown.splitlines()), ".EE"]
     lines.append(".SH EXIT STATUS")
     for status, meaning in _EXIT:
         lines += [".TP", f".B {status}", _plain(meaning)]
@@ -48,6 +53,17 @@ def page(helps: Mapping[str, str]) -> str:
         "exportctl schema prints what each line of \\-\\-ndjson holds; exportctl doctor says what stands in the way.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _recipes() -> list[tuple[str, str]]:
+    """Return the recipes of the README with what is said of each; several may share what is said."""
+    section = README.read_text("utf-8").partition("\n## Recipes\n")[2].partition("\n## ")[0]
+    found = []
+    said = ""
+    for text, shown in re.findall(r"(.*?)^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+        said = " ".join(text.replace("`", "").split()) or said
+        found.append((said, shown))
+    return found
 
 
 def _prose(text: str) -> list[str]:

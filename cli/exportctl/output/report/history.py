@@ -56,6 +56,7 @@ class JobHistory:
     processing: Span | None = None
     downloading: Span | None = None
     stages: dict[str, Span] = field(default_factory=dict)
+    work: dict[str, float] = field(default_factory=dict)
     counts: list[tuple[float, float]] = field(default_factory=list)
     rates: list[tuple[float, float]] = field(default_factory=list)
     bytes: int = 0
@@ -64,9 +65,10 @@ class JobHistory:
     latest: float | None = None
 
     @property
-    def slowest(self) -> Span | None:
-        """The stage that took longest."""
-        return max(self.stages.values(), key=lambda span: span.seconds, default=None)
+    def slowest(self) -> tuple[str, float] | None:
+        """The stage that took longest, and its seconds: of `work` where the server counts it, else from end to end."""
+        seconds = self.work or {name: span.seconds for name, span in self.stages.items()}
+        return max(seconds.items(), key=lambda pair: pair[1], default=None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,6 +165,8 @@ def _take_connection(found: History, line: ConnectionChanged, at: float) -> None
 
 
 def _take_job(job: JobHistory, line: object, at: float) -> None:
+    if isinstance(line, ExportCompleted):
+        job.work = line.stages or {}
     match line:
         case ExportStarted():
             job.project = line.project_name or job.project

@@ -72,7 +72,9 @@ def _said(job: JobHistory, *, is_named: bool) -> list[str]:
     said = ["; ".join(words) + "."]
     slowest = job.slowest
     if slowest is not None:
-        said.append(f"Slowest stage: {visible(slowest.name)}, {amounts.duration(slowest.seconds)}.")
+        name, seconds = slowest
+        work = " of work" if job.work else ""
+        said.append(f"Slowest stage: {visible(name)}, {amounts.duration(seconds)}{work}.")
     if job.result is not None and job.result.error is not None:
         said.append(first_line(job.result.error.message, limit=300))
     if job.result is not None:
