@@ -6,12 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exportctl.server import sqlite_log
@@ -296,3 +297,18 @@ async def test_a_jobs_last_words_are_logged_on_a_full_disk_too_and_no_job_begins
         monkeypatch.undo()
         await log.create(record("another"))
         assert (tmp_path / "ballast").exists()
+
+
+@given(after=st.integers(0, 200), limit=st.integers(1, 200))
+@settings(max_examples=50)
+async def test_what_followers_are_told_from_memory_is_what_a_restarted_server_reads(after, limit):
+    with tempfile.TemporaryDirectory() as folder:
+        async with opened(Path(folder, "log")) as log:
+            running = replace(await log.create(record()), status=Status.PROCESSING)
+            for number in range(150):
+                running = await log.append(running, EventName.PROGRESS, {"progress": number / 3, "item": ("a", None)})
+            told = await log.read("job", after, limit)
+            assert await log.read("nobody", 0, 10) == []
+        async with opened(Path(folder, "log")) as again:
+            assert told == await again.read("job", after, limit)
+    assert [event.seq for event in told] == list(range(1, 151))[after : after + limit]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import socketio
+from engineio.packet import Packet
 from starlette.requests import cookie_parser
 
 from exportctl.server.answers import status_of
@@ -25,6 +26,7 @@ from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.doorway import Server
 from exportctl.server.job import ENDS, JobRecord, Status, timestamp
 from exportctl.server.site import Site
+from exportctl.server.spelling import Spelling
 
 T = TypeVar("T")
 
@@ -69,6 +71,7 @@ class Sockets:
         self.site = site
         self._readers: dict[str, _Reader] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._spelling = Spelling()
         self.server = Server(
             async_mode="asgi", logger=_library, engineio_logger=_library, ping_interval=site.settings.ping
         )
@@ -290,34 +293,38 @@ class Sockets:
         """Send the next page of events; returns the name of the last one, None when there was nothing."""
         events = await cursor.take(_PAGE)
         for event in events:
-            await self._emit(reader, event.name, event.data)
+            await self._send(reader, self._spelling.of_event(cursor.job_id, event))
             if reader.gone:
                 return None
         return events[-1].name if events else None
 
     async def _emit(self, reader: _Reader, name: str, data: Mapping[str, Any]) -> None:
-        """Send one packet when the socket has room for it; a socket that has none for long is cut."""
-        if not await self._has_room(reader):
-            return
-        await self.server.emit(name, dict(data), to=reader.sid)
+        await self._send(reader, self._spelling.of(name, data))
 
-    async def _has_room(self, reader: _Reader) -> bool:
+    async def _send(self, reader: _Reader, packet: Packet) -> None:
+        """Send one packet when the socket has room for it; a socket that has none for long is cut."""
+        socket = await self._with_room(reader)
+        if socket is not None:
+            await socket.send(packet)
+
+    async def _with_room(self, reader: _Reader) -> Any:
+        """Return the reader's socket once it has room, None if it never will."""
         waited, pause = 0.0, 0.005
         while not reader.gone:
             engine_sid = self.server.manager.eio_sid_from_sid(reader.sid, "/")
             socket = self.server.eio.sockets.get(engine_sid)
             if socket is None:
-                return False
+                return None
             if socket.queue.qsize() < self.site.settings.queue:
-                return True
+                return socket
             if waited >= self.site.settings.stall:
                 logger.warning("A socket that takes nothing is cut")
                 self._drop(reader)
-                return False
+                return None
             # The queue tells nobody that it drained.
             await asyncio.sleep(pause)
             waited, pause = waited + pause, min(pause * 2, 0.25)
-        return False
+        return None
 
 
 def _cookie(environ: Mapping[str, Any]) -> str | None:

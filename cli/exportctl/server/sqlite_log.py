@@ -36,6 +36,7 @@ from exportctl.server.log import (
     LogUnusableError,
     UnknownJobError,
 )
+from exportctl.server.tails import Tails
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class SqliteLog:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
         self._heads: dict[str, int] = {}
+        self._tails = Tails()
         self.appended = 0
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
@@ -89,9 +91,9 @@ class SqliteLog:
         loop = asyncio.get_running_loop()
 
         def work() -> JobRecord:
-            appended = self._append(record, name, data)
+            appended, event = self._append(record, name, data)
             # Told from here, not after the await: a caller's cancellation must not cost the readers their notice.
-            loop.call_soon_threadsafe(self._announce, record.id, appended.last_seq)
+            loop.call_soon_threadsafe(self._announce, record.id, event)
             return appended
 
         return await self._do(work)
@@ -127,9 +129,17 @@ class SqliteLog:
 
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """See EventLog."""
+        known = self._tails.read(job_id, after, limit)
+        if known is not None:
+            return known
         query = "SELECT seq, name, data FROM events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?"
-        rows = await self._do(lambda: self._db.execute(query, (job_id, after, limit)).fetchall())
-        return [Event(seq=seq, name=name, data=orjson.loads(data)) for seq, name, data in rows]
+        # Decoded on the thread too: a page of a long log must not keep the loop from others.
+        return await self._do(
+            lambda: [
+                Event(seq=seq, name=name, data=orjson.loads(data))
+                for seq, name, data in self._db.execute(query, (job_id, after, limit))
+            ]
+        )
 
     async def wait(self, job_id: str, after: int) -> None:
         """See EventLog."""
@@ -150,9 +160,10 @@ class SqliteLog:
             await self._do(self._db.close)
         self._thread.shutdown()
 
-    def _announce(self, job_id: str, seq: int) -> None:
+    def _announce(self, job_id: str, event: Event) -> None:
         self.appended += 1
-        self._heads[job_id] = max(seq, self._heads.get(job_id, 0))
+        self._heads[job_id] = max(event.seq, self._heads.get(job_id, 0))
+        self._tails.add(job_id, event)
         for future in self._waiting.get(job_id, ()):
             if not future.done():
                 future.set_result(None)
@@ -162,8 +173,7 @@ class SqliteLog:
 
     async def _records(self, where: str, *values: object) -> list[JobRecord]:
         query = f"SELECT record, options FROM jobs {where}"  # noqa: S608 - `where` is one of the constants above
-        rows = await self._do(lambda: self._db.execute(query, values).fetchall())
-        return [_load(*row) for row in rows]
+        return await self._do(lambda: [_load(*row) for row in self._db.execute(query, values)])
 
     # Everything below runs on the log's thread.
 
@@ -227,7 +237,7 @@ class SqliteLog:
             raise KeyConflictError("This Idempotency-Key was used for another request")
         return _load(*stored)
 
-    def _append(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
+    def _append(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> tuple[JobRecord, Event]:
         try:
             return self._appended(record, name, data)
         except LogFullError:
@@ -235,7 +245,7 @@ class SqliteLog:
                 raise
             return self._appended(record, name, data)
 
-    def _appended(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
+    def _appended(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> tuple[JobRecord, Event]:
         with _transaction(self._db):
             row = self._db.execute("SELECT last_seq, status FROM jobs WHERE id = ?", (record.id,)).fetchone()
             if row is None:
@@ -254,11 +264,13 @@ class SqliteLog:
                 **data,
             }
             insert = "INSERT INTO events (job, seq, name, data) VALUES (?, ?, ?, ?)"
-            self._db.execute(insert, (record.id, appended.last_seq, name, orjson.dumps(whole).decode()))
+            stored = orjson.dumps(whole).decode()
+            self._db.execute(insert, (record.id, appended.last_seq, name, stored))
             expires = record.archive.expires if record.archive else None
             update = "UPDATE jobs SET status = ?, expires = ?, last_seq = ?, record = ? WHERE id = ?"
             self._db.execute(update, (record.status, expires, appended.last_seq, _dump(appended), record.id))
-        return appended
+        # As whoever asks the database has it.
+        return appended, Event(seq=appended.last_seq, name=name, data=orjson.loads(stored))
 
     def _amend(self, record: JobRecord) -> None:
         with _transaction(self._db):
