@@ -48,9 +48,9 @@ def unknown(bench, **options):
 
 
 @pytest.mark.parametrize("verify", [True, False])
-async def test_a_packed_answer_is_refused_and_what_was_fetched_stays(bench, peer, target, verify):
+async def test_an_answer_packed_in_an_unknown_way_is_refused_and_what_was_fetched_stays(bench, peer, target, verify):
     begun(target, WHOLE[:CUT], etag='"v1"', sha256=DIGEST)
-    peer.answers = [lambda asked: asked.whole(**{"Content-Encoding": "gzip"})]
+    peer.answers = [lambda asked: asked.whole(**{"Content-Encoding": "br"})]
     with pytest.raises(Damaged) as caught:
         await bench.download(verify=verify).to_file(target, overwrite=False)
     assert (caught.value.code, caught.value.exit_status) == ("ENCODED", 8)

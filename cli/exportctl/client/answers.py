@@ -51,15 +51,25 @@ def content_range(response: httpx.Response) -> Part | None:
     )
 
 
+def is_packed(response: httpx.Response) -> bool:
+    """Return whether the body is the archive packed once more, in a way that can be unpacked as it comes."""
+    return _encoding(response) == "gzip"
+
+
 def content_length(response: httpx.Response) -> int | None:
-    """Return the length of the body in bytes."""
+    """Return the length of the archive, or of the part of it, in bytes; None where what comes is packed once more."""
+    if is_packed(response):
+        return None
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() else None
 
 
 def sha256_of(response: httpx.Response) -> str | None:
-    """Return the SHA-256 of the whole archive in hexadecimal, from `Repr-Digest` (RFC 9530, section 3)."""
-    return sha256_in(response.headers)
+    """Return the SHA-256 of the whole archive in hexadecimal, from `Repr-Digest` (RFC 9530, section 3).
+
+    It is that of what is sent: None where that is packed once more.
+    """
+    return None if is_packed(response) else sha256_in(response.headers)
 
 
 def sha256_in(headers: httpx.Headers) -> str | None:
@@ -74,13 +84,13 @@ def sha256_in(headers: httpx.Headers) -> str | None:
     return digest.hex() if len(digest) == 32 else None  # noqa: PLR2004 - the length of SHA-256
 
 
-def check_kind(response: httpx.Response, url: str) -> None:
+def check_kind(response: httpx.Response, url: str, *, may_be_packed: bool = False) -> None:
     """Raise where the bytes are others than the archive's.
 
-    `Damaged` where they were packed on the way, which was asked not to be; `Unreachable` for a page for people: the
-    sign-in of a proxy, a portal's greeting.
+    `Damaged` where they were packed on the way, which was asked not to be, in a way that cannot be unpacked here;
+    `Unreachable` for a page for people: the sign-in of a proxy, a portal's greeting.
     """
-    if response.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+    if _encoding(response) not in {"", "identity"} and not (may_be_packed and is_packed(response)):
         raise Damaged(
             "the archive comes packed once more, which was not asked for",
             hint="a proxy in front of the server does that: exportctl doctor",
@@ -89,6 +99,11 @@ def check_kind(response: httpx.Response, url: str) -> None:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if response.is_success and kind in {"text/html", "application/xhtml+xml"}:
         raise failures.no_archive(url)
+
+
+def _encoding(response: httpx.Response) -> str:
+    said: str = response.headers.get("Content-Encoding", "identity")
+    return said.strip().lower()
 
 
 def rest(response: httpx.Response, start: int, *, etag: str | None, size: int | None) -> Rest:

@@ -254,7 +254,8 @@ class Api(Asker):
     async def measure(self, project_id: str, job_id: str) -> ArchiveFacts:
         """Return what the server says of the archive, by its headers."""
         headers = await self.head_download(project_id, job_id)
-        length = headers.get("Content-Length", "")
+        is_plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
+        length = headers.get("Content-Length", "") if is_plain else ""
         named = _FILE_NAME.search(headers.get("Content-Disposition", ""))
         return ArchiveFacts(
             file_name=None if named is None else named[1],

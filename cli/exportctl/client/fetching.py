@@ -197,10 +197,12 @@ class Fetching:
         if self._tally.size and origin is not None and origin.etag is not None:
             headers = {"Range": f"bytes={self._tally.size}-", "If-Range": origin.etag}
         async with self.api.open_download(self.archive.project_id, self.archive.job_id, headers) as response:
-            answers.check_kind(response, self.api.url)
+            answers.check_kind(response, self.api.url, may_be_packed=True)
             check_is_own(self.archive, response.headers)
             left = None
             match response.status_code:
+                case 206 if answers.is_packed(response):
+                    raise answers.Changed("the server packs its parts once more")
                 case 206 if headers and origin is not None:
                     part = answers.rest(response, self._tally.size, etag=origin.etag, size=origin.size)
                     left, self._total = part.bytes, self._total or part.total
@@ -218,7 +220,13 @@ class Fetching:
                 place.go_on_at(self._tally.size)  # what was written and not counted in is not gone on with
             if left is None and self._total is not None:
                 left = self._total - self._tally.size
-            intake = Intake(place=place, tally=self._tally, pace=self.pace, left=left)
+            intake = Intake(
+                place=place,
+                tally=self._tally,
+                pace=self.pace,
+                left=left,
+                is_packed=answers.is_packed(response),
+            )
             try:
                 await intake.take(response)
             except httpx.HTTPError as error:
@@ -239,7 +247,8 @@ class Fetching:
         self._total = wanted.size
         if wanted.sha256 is None:
             self._sha256 = digest
-        etag = response.headers.get("ETag")
+        # What comes packed has no parts: it is begun anew where it breaks off.
+        etag = None if answers.is_packed(response) else response.headers.get("ETag")
         place.begin(Origin(job_id=wanted.job_id, etag=etag, size=self._total, sha256=self._sha256))
         self.pace.begin(0, self._total)
 

@@ -19,6 +19,7 @@ from typing import Final, Self, TypeAlias
 import httpx
 
 from exportctl.client.pace import Pace
+from exportctl.client.packed import Unpacked
 from exportctl.client.partial import Partial
 from exportctl.client.pipe import Pipe
 from exportctl.client.wire import BODY, GLANCE, Body, settled
@@ -65,12 +66,13 @@ class Tally:
 
 @dataclass(slots=True, kw_only=True)
 class Intake:
-    """The bytes of one answer. `left`: how many may come, None where nobody knows."""
+    """The bytes of one answer. `left`: how many may come, None where nobody knows. `is_packed`: with gzip, again."""
 
     place: Place
     tally: Tally
     pace: Pace
     left: int | None
+    is_packed: bool = False
     _trouble: httpx.HTTPError | None = field(init=False, default=None)
     _waited: float = field(init=False, default=0.0)
     _brought: int = field(init=False, default=0)
@@ -82,7 +84,10 @@ class Intake:
         raises; the tally then holds what the place has.
         """
         body = response.extensions.get(BODY)
-        take = self._from_socket(body) if isinstance(body, Body) else self._from_httpx(response)
+        if isinstance(body, Body):
+            take = self._from_socket(Unpacked(body) if self.is_packed else body)
+        else:
+            take = self._from_httpx(response)
         counting: asyncio.Task[None] | None = None
         size = self.tally.size
         try:
@@ -100,7 +105,7 @@ class Intake:
             if counting is not None:
                 await settled(counting)
 
-    async def _from_socket(self, body: Body) -> AsyncGenerator[memoryview, None]:
+    async def _from_socket(self, body: Body | Unpacked) -> AsyncGenerator[memoryview, None]:
         """Yield what was written, piece by piece; a piece's buffer is filled again after the next one."""
         size = self._block()
         for buffer in itertools.cycle([memoryview(bytearray(size)) for _ in range(2)]):
@@ -118,7 +123,8 @@ class Intake:
 
     async def _from_httpx(self, response: httpx.Response) -> AsyncGenerator[memoryview, None]:
         """Yield what was written, as httpx reads it."""
-        chunks = response.aiter_raw(self._block() if self.pace.limit else None)
+        size = self._block() if self.pace.limit else None
+        chunks = response.aiter_bytes(size) if self.is_packed else response.aiter_raw(size)
         while True:
             began = self.pace.monotonic()
             chunk = await anext(chunks, None)
@@ -135,7 +141,7 @@ class Intake:
             if late:
                 raise httpx.ReadTimeout("next to nothing came")
 
-    def _fill(self, body: Body, buffer: memoryview) -> int | None:
+    def _fill(self, body: Body | Unpacked, buffer: memoryview) -> int | None:
         """Read into `buffer`, and write what goes to a file, until it is full or a moment is over; None at the end.
 
         What breaks after a byte is raised at the next call. Blocks.

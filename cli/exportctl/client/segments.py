@@ -151,8 +151,8 @@ class Segments:
         start = segment.start + segment.filled
         headers = {"Range": f"bytes={start}-{segment.stop - 1}", "If-Range": self.etag}
         async with self.api.open_download(self.archive.project_id, self.archive.job_id, headers) as response:
-            answers.check_kind(response, self.api.url)
-            if response.status_code != _PARTIAL:
+            answers.check_kind(response, self.api.url, may_be_packed=True)
+            if response.status_code != _PARTIAL or answers.is_packed(response):
                 raise answers.Changed("the server has no such part of it any more")
             part = answers.rest(response, start, etag=self.etag, size=self.total)
             if part.bytes > segment.stop - start:
@@ -222,6 +222,7 @@ async def facts_for(api: Api, archive: Archive) -> tuple[str, int, str | None] |
     with contextlib.suppress(ExportctlError):
         headers = await api.head_download(archive.project_id, archive.job_id)
         etag, length = headers.get("ETag"), headers.get("Content-Length", "")
-        if etag and length.isdecimal() and headers.get("Accept-Ranges", "bytes").strip().lower() != "none":
+        is_plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
+        if etag and is_plain and length.isdecimal() and headers.get("Accept-Ranges", "bytes").strip().lower() != "none":
             return etag, int(length), answers.sha256_in(headers)
     return None
