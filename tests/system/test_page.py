@@ -16,6 +16,10 @@ HARMLESS = "<img src=x onerror=alert(1)> \u202egpj.sllec"
 """A folder's name, in which mark-up does nothing and which turns nothing around that stands beside it."""
 
 
+BLOCKED = "window.WebSocket = class { constructor() { setTimeout(() => this.onerror?.()); } close() {} }"
+"""What a web proxy makes of a websocket that lets none through."""
+
+
 @pytest.fixture
 def folder(tmp_path):
     return write_images(tmp_path / HARMLESS, 60)
@@ -146,11 +150,12 @@ def test_over_a_lost_connection_no_event_is_lost_and_none_taken_twice(url, folde
         browser.ended(browser.start(folder.name), "completed")
 
 
-def test_a_token_of_the_address_signs_in_and_leaves_the_address(exportctl, tmp_path):
+def test_a_token_of_the_address_signs_in_and_leaves_it_and_where_sockets_are_blocked_it_is_polled(exportctl, tmp_path):
     folder = write_images(tmp_path / "cells", 2)
     served = Served.start(exportctl, folder, state=exportctl.home / "served")
     try:
         with browsing("desktop") as browser:
+            browser.tab.add_init_script(BLOCKED)
             browser.open(f"{served.url}/#token={served.token}")
             browser.live()
             assert browser.tab.url == f"{served.url}/"

@@ -249,6 +249,7 @@ by("start").addEventListener("submit", (event) => {
       const id = await start(event.target);
       if (!rows.has(id)) follower?.add(await session.request(`api/export/${id}`));
       say("The export is started.");
+      if (!WIDE.matches) rows.get(id)?.show(); // It is far below the form.
     } catch (refusal) {
       by("start-problem").textContent = wordsOf(refusal);
     }

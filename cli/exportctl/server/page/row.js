@@ -2,7 +2,7 @@
 // attributes between the characters that do the same, so that none of them turns or marks up what stands around it.
 
 import { hasEnded } from "./job.js";
-import { url } from "./session.js";
+import { sentences, url } from "./session.js";
 
 const NAMES = {
   images: "Originals",
@@ -20,6 +20,7 @@ const STATES = {
   gone: "Unknown",
 };
 const moment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const amount = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
 const TURNS = /[\u0590-\u08ff\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufefc]|[\ud802-\ud803\ud83a-\ud83b]/;
@@ -62,8 +63,10 @@ export class Row {
     this.#parts.download.addEventListener("click", (event) => act.download(id, event));
   }
 
-  focus() {
-    this.#parts.h3.focus();
+  /** Bring it before the reader, with the focus. */
+  show() {
+    this.element.scrollIntoView({ block: "center" });
+    this.#parts.h3.focus({ preventScroll: true });
   }
 
   /** Say what went wrong with what was asked of this job; "": nothing any more. */
@@ -205,8 +208,7 @@ function restOf(job, ended, expired, now) {
 function problemOf(job) {
   if (job.status === "gone") return "The server no longer knows this export.";
   if (job.status !== "failed") return "";
-  const { message = job.message, hint } = job.error ?? {};
-  return hint ? `${message}. ${hint}.` : `${message}.`;
+  return sentences(job.error?.message ?? job.message, job.error?.hint);
 }
 
 export function counted(count, noun) {
@@ -223,5 +225,5 @@ function lengthOf(seconds) {
 function sizeOf(bytes) {
   const unit = ["B", "kB", "MB", "GB", "TB"];
   const step = bytes < 1000 ? 0 : Math.min(unit.length - 1, Math.floor(Math.log10(bytes) / 3));
-  return `${number.format(bytes / 1000 ** step)} ${unit[step]}`;
+  return `${amount.format(bytes / 1000 ** step)} ${unit[step]}`;
 }

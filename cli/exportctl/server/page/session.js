@@ -16,8 +16,14 @@ export class Refusal extends Error {
 
   /** The message with what to do. */
   get words() {
-    return this.hint && this.status !== 401 ? `${this.message}. ${this.hint}.` : `${this.message}.`;
+    return sentences(this.message, this.status === 401 ? "" : this.hint); // The hint of 401 is for programs.
   }
+}
+
+/** Make sentences of what the server says, which is often the middle of one. */
+export function sentences(...parts) {
+  const made = parts.filter(Boolean).map((part) => part[0].toUpperCase() + part.slice(1).replace(/[.\s]+$/, ""));
+  return made.map((part) => `${part}.`).join(" ");
 }
 
 /** Take a token out of the address, so that it is in no history and no bookmark. */

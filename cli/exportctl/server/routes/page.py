@@ -45,7 +45,6 @@ class _File:
             "Cache-Control": "no-cache",
             "Content-Security-Policy": _POLICY,
             "ETag": self.etag,
-            "X-Content-Type-Options": "nosniff",
         }
         if is_known(request, self.etag):
             return Response(None, 304, headers)
