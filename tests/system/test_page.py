@@ -2,13 +2,15 @@
 
 import contextlib
 import os
+import pty
+import re
 import zipfile
 
 import pytest
 
 from server.conftest import write_images
 from system.browsing import WIDTHS, browsing
-from system.processes import Served, until
+from system.processes import until
 from system.proxy import After, Cut, Fault, Leave, Proxy
 
 EMAIL, PASSWORD = "ana@example.org", "a long password"
@@ -150,29 +152,41 @@ def test_over_a_lost_connection_no_event_is_lost_and_none_taken_twice(url, folde
         browser.ended(browser.start(folder.name), "completed")
 
 
-def test_a_token_of_the_address_signs_in_and_leaves_it_and_where_sockets_are_blocked_it_is_polled(exportctl, tmp_path):
+@pytest.fixture
+def offered(exportctl, tmp_path):
+    """The address that a server with a token of its own making shows on a terminal."""
     folder = write_images(tmp_path / "cells", 2)
-    served = Served.start(exportctl, folder, state=exportctl.home / "served")
-    try:
-        with browsing("desktop") as browser:
-            browser.tab.add_init_script(BLOCKED)
-            browser.open(f"{served.url}/#token={served.token}")
-            browser.live()
-            assert browser.tab.url == f"{served.url}/"
-            row = browser.start("cells")
-            browser.ended(row, "completed")
-            with browser.tab.expect_download() as download:
-                row.get_by_role("link", name="Download").click()
-            assert zipfile.is_zipfile(download.value.path())
-            assert served.token not in download.value.url
-            browser.tab.reload()
-            browser.live()
-            browser.tab.get_by_role("button", name="Sign out").click()
-            browser.tab.get_by_label("Token").fill("another")
-            browser.tab.get_by_role("button", name="Sign in").click()
-            browser.tab.get_by_role("alert").filter(has_text="This token is not valid").wait_for()
-    finally:
-        served.end()
+    ours, theirs = pty.openpty()
+    arguments = ["serve", folder, "--port", 0, "--state", exportctl.home / "served"]
+    with exportctl.start(*arguments, stderr=theirs) as process, contextlib.ExitStack() as end:
+        end.callback(os.close, ours)
+        end.callback(process.terminate)
+        os.close(theirs)
+        shown = ""
+        while (found := re.search(r"In a browser: (\S+)\s", shown)) is None:
+            shown += os.read(ours, 4096).decode()
+        yield found[1]
+
+
+def test_the_token_of_an_address_signs_in_and_leaves_it_and_where_sockets_are_blocked_it_is_polled(offered):
+    url, token = offered.split("#token=")
+    with browsing("desktop") as browser:
+        browser.tab.add_init_script(BLOCKED)
+        browser.open(offered)
+        browser.live()
+        assert browser.tab.url == url
+        row = browser.start("cells")
+        browser.ended(row, "completed")
+        with browser.tab.expect_download() as download:
+            row.get_by_role("link", name="Download").click()
+        assert zipfile.is_zipfile(download.value.path())
+        assert token not in download.value.url
+        browser.tab.reload()
+        browser.live()
+        browser.tab.get_by_role("button", name="Sign out").click()
+        browser.tab.get_by_label("Token").fill("another")
+        browser.tab.get_by_role("button", name="Sign in").click()
+        browser.tab.get_by_role("alert").filter(has_text="This token is not valid").wait_for()
 
 
 def reach(tab, name):

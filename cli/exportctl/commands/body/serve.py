@@ -65,6 +65,9 @@ def _serve(folders: list[str], listening: Listening, who: Who, settings: Setting
         if sys.stderr is not None and sys.stderr.isatty():
             titles = ", ".join(project.title for project in settings.projects)
             sys.stderr.write(f"Serving {titles}. Jobs are kept in {kept}. Ctrl-C ends the server.\n")
+            if listening.unix_socket is None:
+                # What comes behind # is sent nowhere: the page takes it out of the address.
+                sys.stderr.write(f"In a browser: {url}/{f'#token={made[0]}' if made else ''}\n")
 
     try:
         run_server(settings, ready)
