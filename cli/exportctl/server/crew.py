@@ -13,6 +13,8 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, Protocol
 
+from exportctl.server.semaphores import name_semaphores
+
 PRELOADED = ["exportctl.server.export.tasks", "exportctl.server.export.overlay"]
 """Imported once by the process that workers are forked from, so that a new worker costs milliseconds."""
 
@@ -34,6 +36,7 @@ class ProcessCrew:
     def __init__(self, workers: int) -> None:
         self._context = _RememberingContext()
         self._context.set_forkserver_preload(PRELOADED)
+        name_semaphores()
         self._executor = ProcessPoolExecutor(workers, self._context, _begin_worker)
 
     @property

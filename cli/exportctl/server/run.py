@@ -23,6 +23,7 @@ from exportctl.server.log import LogUnusableError
 from exportctl.server.logs import facts, log_to_stderr
 from exportctl.server.people.database import PeopleUnusableError
 from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, check_tls, make_state
+from exportctl.server.semaphores import clear_semaphores
 from exportctl.server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ async def run(
         if settings.ephemeral:
             end.callback(shutil.rmtree, settings.state, ignore_errors=True)
         make_state(settings.state)
+        clear_semaphores()
         check_tls(settings.tls)
         listening = end.enter_context(bound(settings))
         end.enter_context(_signals_set(stop, signals))
