@@ -13,6 +13,7 @@ from exportctl.output.report.history import History, JobHistory, Span
 from exportctl.output.safe import shorten, visible
 
 WIDTH: Final = 960
+_MARGIN: Final = 20
 _ROW: Final = 31
 _CURVE: Final = 64
 _BAR: Final = 12
@@ -22,7 +23,7 @@ _STEPS: Final = (*(n * 10.0**e for e in (-2, -1, 0) for n in (1, 2, 5)), *(1.0 *
 """Seconds, and the same of minutes, between two marks; then hours by their decimal places."""
 _EDGE: Final = 6.0
 """Per cent from which a word in the middle of its mark has room."""
-_TITLE: Final = 30
+_TITLE: Final = 26
 _MINUTE: Final = 60
 _NAMES: Final = {"processing": "Processing", "downloading": "Downloading"}
 COLOURS: Final = """
@@ -55,11 +56,17 @@ def picture(found: History, *, width: str = "100%") -> str:
 
 
 def alone(found: History) -> str:
-    """Return the SVG as a file of its own."""
+    """Return the SVG as a file of its own, with a margin around the picture."""
     inner = picture(found, width=str(WIDTH))
-    style = f"<style>{COLOURS}{STYLE} svg {{ background: var(--back); }}</style>"
-    head, end, rest = inner.partition(">")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}{end}{style}{rest}\n'
+    height = float(inner.partition('height="')[2].partition('"')[0])
+    wide, high = WIDTH + 2 * _MARGIN, height + 2 * _MARGIN
+    placed = inner.replace("<svg ", f'<svg x="{_MARGIN}" y="{_MARGIN}" ', 1)
+    style = f"<style>{COLOURS}{STYLE} .page {{ fill: var(--back); }}</style>"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high:g}" viewBox="0 0 {wide} {high:g}">'
+        f'{style}<rect class="page" width="100%" height="100%"/>{placed}</svg>\n'
+    )
 
 
 class _Drawing:
@@ -72,7 +79,8 @@ class _Drawing:
 
     def job(self, job: JobHistory) -> None:
         """Draw one job: its name, its phases, its stages, its rates."""
-        self._title(visible(job.project or job.job_id), visible(job.job_id)[:8])
+        outcome = job.result.outcome if job.result else job.ended
+        self._title(visible(job.project or job.job_id), visible(job.job_id)[:8], f": {outcome}" if outcome else "")
         if job.starting is not None:
             self._bars("starting", [job.starting], "Before it began")
         self._bars("processing", [job.processing] if job.processing else [], _NAMES["processing"])
@@ -156,9 +164,9 @@ class _Drawing:
         )
         self._y += 9
 
-    def _title(self, name: str, job_id: str) -> None:
+    def _title(self, name: str, job_id: str, outcome: str) -> None:
         """Write a job's name, short enough for a telephone; it is told whole to whoever points at it."""
-        shown = f"{shorten(name, _TITLE)} ({job_id})"
+        shown = f"{shorten(name, _TITLE)} ({job_id}){outcome}"
         self._parts.append(
             f'<text class="title" x="0" y="{self._y + 14:g}">{escape(shown)}<title>{escape(name)}</title></text>'
         )
