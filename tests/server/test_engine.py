@@ -191,6 +191,32 @@ async def test_a_killed_worker_costs_time_and_nothing_else(settings_for, tmp_pat
         assert len(set(names[1])) == len(names[1])
 
 
+async def test_an_image_that_kills_its_worker_twice_is_named_and_all_others_are_drawn(settings_for, many):
+    async with serving(settings_for(many)) as server, server.client() as client:
+        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
+        await server.events_until(client, job_id, 1)
+        deadly = many / "cell 0600.png"
+        content = deadly.read_bytes()
+        make_endless(deadly)
+        await images_done(server, client, job_id, 599)
+        first = worker_pids()
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        await holds(lambda: worker_pids() - first)
+        for pid in worker_pids() - first:
+            os.kill(pid, signal.SIGKILL)
+        # Before the loop hears of it: what is read now is copied.
+        deadly.unlink()
+        deadly.write_bytes(content)
+        end = (await server.events(client, job_id))[-1]
+        assert end["event"] == "export:completed"
+        [warning] = end["data"]["warnings"]
+        assert warning.startswith("cell 0600.png: its worker process died twice")
+        names = zipfile.ZipFile(job_folder(server, job_id) / "archive.zip").namelist()
+        assert sum(name.startswith("visualizations/") for name in names) == 599
+        assert sum(name.startswith("images/") for name in names) == 600
+
+
 async def test_a_full_disk_fails_the_job_in_words_and_frees_what_it_took(server, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/secret")

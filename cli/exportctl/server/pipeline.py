@@ -30,6 +30,7 @@ from exportctl.server.export.tasks import (
     reopen_plan,
     stage_totals,
     steps,
+    undrawn_task,
 )
 from exportctl.server.failures import failure_of, told_to_users
 from exportctl.server.files import JobFiles
@@ -241,9 +242,7 @@ class Pipeline:
         except WorkerDiedError as death:
             if step.call is not image_task:
                 raise failure_of(death, stage) from death
-            item = await self._name_of(*step.args[:2])
-            warning = f"{item}: its worker process died twice; perhaps the image is too large for the memory here"
-            outcome = Outcome(item=item, warnings=(warning,))
+            outcome = await self._pool(undrawn_task, *step.args)
         except Exception as error:
             raise failure_of(error, stage) from error
         await self._take(number, outcome, stage)
@@ -267,12 +266,6 @@ class Pipeline:
         reporter.advance("compression", 1, "archive")
         return sealed
 
-    async def _name_of(self, plan: object, index: object) -> str:
-        try:
-            return await self._pool(_title_of, plan, index)
-        except WorkerDiedError:
-            return f"image {index}"
-
     async def _pool(self, work: Callable[..., T], *args: object) -> T:
         return await self._shared.run(self._share, work, *args)
 
@@ -285,10 +278,3 @@ class Pipeline:
         # A path of this machine is nobody's business.
         here = f"{self._folder}/"
         return tuple(warning.replace(here, "") for warning in warnings)
-
-
-def _title_of(plan: Plan, index: int) -> str:
-    """Name an image as users know it; runs in a worker."""
-    from exportctl.server.export.planfile import read_image  # noqa: PLC0415 - image libraries belong to the worker
-
-    return read_image(plan.file, index).title
