@@ -19,6 +19,7 @@ const STATES = {
   cancelled: "Cancelled",
   gone: "Unknown",
 };
+const COMMANDS = { pending: "follow", processing: "follow", completed: "download" };
 const moment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const amount = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
@@ -91,9 +92,9 @@ export class Row {
     this.#text("percent", ended || job.status === "pending" ? "" : `${Math.floor(job.progress)} %`);
     progress.value = job.progress;
     this.#name(progress, `Progress of the export of ${isolated(job.name)}`);
-    if (ended || job.status === "pending") this.#text("facts", ended ? endOf(job, expired) : waitOf(job));
+    if (ended || job.status === "pending") this.#text("facts", ended ? endOf(job, expired) : "In the queue");
     else this.#stages(job);
-    this.#text("rest", restOf(job, ended, expired, now));
+    this.#text("rest", restOf(job, ended, expired));
     const wrong = problemOf(job) || this.#trouble;
     problem.hidden = !wrong;
     this.#text("problem", wrong);
@@ -154,10 +155,7 @@ export class Row {
       ["Images", job.total ? number.format(job.total) : ""],
       ...job.warnings.map((warning) => ["Warning", warning]),
       ["Started", moment.format(new Date(job.created))],
-      [
-        "Command",
-        `exportctl ${hasEnded(job) ? "download" : "follow"} ${name} --server ${url("").href.replace(/\/$/, "")}`,
-      ],
+      ["Command", `exportctl ${COMMANDS[job.status] ?? "status"} ${name} --server ${url("").href.replace(/\/$/, "")}`],
     ].filter(([, words]) => words);
     const key = JSON.stringify(rows);
     if (this.#shown.dl === key) return;
@@ -181,10 +179,6 @@ function stateOf(job, ended) {
   return warnings ? `Completed with ${counted(warnings, "warning")}` : (STATES[job.status] ?? job.status);
 }
 
-function waitOf(job) {
-  return `In the queue since ${moment.format(new Date(job.created))}`;
-}
-
 function endOf(job, expired) {
   const when = job.completed ? moment.format(new Date(job.completed)) : "";
   if (job.status !== "completed") return when;
@@ -194,15 +188,14 @@ function endOf(job, expired) {
     .join(" · ");
 }
 
-function restOf(job, ended, expired, now) {
+function restOf(job, ended, expired) {
   if (job.status === "completed") {
     if (expired) return "Archive no longer kept";
     return `Kept until ${moment.format(new Date(job.expires))}`;
   }
   if (ended) return job.status === "gone" ? "" : `Stopped at ${Math.floor(job.progress)} %`;
-  if (job.eta !== null && job.eta !== undefined) return `${lengthOf(job.eta)} left`;
-  const since = (now - Date.parse(job.created)) / 1000;
-  return since >= 60 ? `Since ${lengthOf(since)}` : "";
+  const isForeseen = job.eta !== null && job.eta !== undefined;
+  return isForeseen ? `${lengthOf(job.eta)} left` : `Since ${moment.format(new Date(job.created))}`;
 }
 
 function problemOf(job) {

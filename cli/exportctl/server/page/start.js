@@ -35,7 +35,8 @@ export async function start(form) {
       form.wish = null;
       return answer.jobId;
     } catch (refusal) {
-      const passes = refusal instanceof Refusal && [0, 502, 503, 504].includes(refusal.status);
+      // What the server itself says, a full disk for one, has a code, and is for the person to know.
+      const passes = refusal instanceof Refusal && [0, 502, 503, 504].includes(refusal.status) && !refusal.code;
       if (!passes || attempt === TRIES) throw refusal;
       await new Promise((resolve) => setTimeout(resolve, refusal.wait * 1000 || 500 * 2 ** attempt));
     }
