@@ -29,6 +29,8 @@ from exportctl.output.layout import fit
 from exportctl.output.safe import width
 from exportctl.protocol.events import StageProgress
 
+OURS = str.maketrans("", "", "\u2068\u2069")
+"""The marks around names from right to left."""
 _PIECES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|.", re.DOTALL)
 
 
@@ -77,7 +79,7 @@ class Screen(io.TextIOBase):
         elif piece == "\x1b[J":
             self._erase(lambda row, column: (row, column) >= (self.row, self.column))
         elif piece != "\x1b[0m":
-            assert piece.isprintable(), f"the terminal was told {piece!r}"
+            assert piece.translate(OURS).isprintable(), f"the terminal was told {piece!r}"
             self._put(piece)
 
     def _erase(self, holds):

@@ -21,6 +21,8 @@ from exportctl.output.safe import width, width_at_most
 from exportctl.output.views import Views
 from exportctl.protocol.events import StageProgress
 
+OURS = str.maketrans("", "", "\u2068\u2069")
+"""The marks around names from right to left."""
 BUSY = rows.Row(
     label="Processing",
     percent=41.9,
@@ -69,7 +71,7 @@ def words(row):
         (23, "Processing   41%|[4]|"),
         (21, "Processing   41%|[3]|"),
         (20, "Processing   41%"),
-        (12, "Processing …"),
+        (12, "41%"),
         (0, ""),
     ],
 )
@@ -106,7 +108,7 @@ def test_no_line_is_wider_than_its_window_whatever_the_names(columns, percent, h
     frame = fit(row, columns, ascii_only=ascii_only)
     text = (frame.head + frame.tail).removesuffix("\x1b[K")
     assert width_at_most(text) + frame.cells <= columns
-    assert text.isprintable()
+    assert text.translate(OURS).isprintable()
     assert text.isascii() or not ascii_only
     if width(text) != width_at_most(text):
         assert (frame.head + frame.tail).endswith("\x1b[K")
@@ -238,3 +240,24 @@ def test_a_good_end_is_whole_and_verified():
 def test_a_completed_job_whose_archive_was_not_fetched_says_so():
     row = rows.downloading(view_after(Result(job_id="j", outcome=Outcome.COMPLETED, exit_code=130)), 0.0)
     assert (row.has_bar, words(row)) == (False, ["not fetched"])
+
+
+@pytest.mark.parametrize("columns", [24, 60, 80, 200])
+def test_a_name_from_right_to_left_moves_nothing_beside_it_and_fits(columns):
+    name = "תאים_של_ניסוי_ארוך_מאוד_עם_שם_שלא_נגמר_0012.png"
+    counts = StageProgress(current=12, total=99, item=name)
+    frame = fit(rows.processing(view_after(processing(12.0, stage_progress=counts)), 100.0), columns)
+    shown = f"{frame.head}{' ' * frame.cells}{frame.tail}"
+    assert width_at_most(shown.replace("\x1b[K", "")) <= columns
+    assert shown.count("\u2068") == shown.count("\u2069")
+    if columns >= 80:
+        assert "0012.png\u2069" in frame.tail
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(24, "6f0c2b7e Processing 41%"), (20, "6f0c2b7e 41%"), (6, "6f0c2…")])
+def test_a_job_among_many_keeps_its_share_in_a_narrow_window(columns, shown):
+    assert fit(BUSY, columns, name="6f0c2b7e").head == shown
+
+
+def test_the_count_of_the_rest_begins_at_the_edge_of_a_narrow_window():
+    assert fit(rows.more(190), 24).head == "and 190 more jobs"

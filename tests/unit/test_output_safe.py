@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tqdm.utils import disp_len
 
-from exportctl.output.safe import first_line, shorten, shorten_middle, visible, width, width_at_most
+from exportctl.output.safe import first_line, isolated, shorten, shorten_middle, visible, width, width_at_most
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,28 @@ from exportctl.output.safe import first_line, shorten, shorten_middle, visible, 
 )
 def test_what_a_terminal_would_obey_or_hide_is_spelled_out(text, shown):
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize("name", ["תאים_12.png", "خلايا 5", "cell_ש.png"])
+def test_a_name_from_right_to_left_keeps_its_direction_to_itself_and_takes_no_more_columns(name):
+    shown = isolated(visible(name))
+    assert shown == f"\u2068{name}\u2069"
+    assert width(shown) == width(visible(name))
+    assert width_at_most(shown) == disp_len(shown)
+
+
+@pytest.mark.parametrize("name", ["cell_001.png", "buňka", "細胞", "", r"gpj.\u202eexe"])
+def test_a_name_as_most_is_left_as_it_is(name):
+    assert isolated(name) == name
+
+
+@given(st.text())
+def test_marks_of_direction_are_ours_and_come_in_pairs(text):
+    shown = isolated(visible(text))
+    assert [char for char in shown if char in "\u2066\u2067\u2068\u2069\u202a\u202b\u202d\u202e"] in (
+        [],
+        ["\u2068", "\u2069"],
+    )
 
 
 def test_a_terminal_without_unicode_gets_ascii():

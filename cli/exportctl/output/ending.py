@@ -15,7 +15,7 @@ from exportctl.model.lines import (
 from exportctl.model.words import counted, marked, said, spoken
 from exportctl.output import amounts, rows
 from exportctl.output.colour import GREEN, painted
-from exportctl.output.safe import first_line, visible
+from exportctl.output.safe import first_line, isolated, visible
 from exportctl.output.views import JobView
 
 WARNINGS_SHOWN = 10
@@ -42,7 +42,7 @@ def summary(result: Result, *, ascii_only: bool = False, colour: bool = False) -
         details.append(said("verified"))
     what = said("Completed")
     if result.file is not None:
-        what = said("Saved {file}", file=visible(result.file, ascii_only=ascii_only))
+        what = said("Saved {file}", file=isolated(visible(result.file, ascii_only=ascii_only)))
     elif result.bytes is not None:
         what = said("Sent the archive")
     if details:
@@ -68,7 +68,7 @@ def _bounded(warnings: tuple[str, ...], *, ascii_only: bool) -> list[str]:
 
 def remark(text: str, *, ascii_only: bool = False) -> str:
     """Return a server's message as one safe line of bounded length."""
-    return first_line(text, limit=_MESSAGE_COLUMNS, ascii_only=ascii_only)
+    return isolated(first_line(text, limit=_MESSAGE_COLUMNS, ascii_only=ascii_only))
 
 
 def connection(line: ConnectionChanged, *, ascii_only: bool = False) -> str:
@@ -79,7 +79,7 @@ def connection(line: ConnectionChanged, *, ascii_only: bool = False) -> str:
     if line.state == "connected" and line.protocol is not None:
         words += " (" + said("protocol {number}", number=line.protocol) + ")"
     if line.reason:
-        words += f": {first_line(line.reason, limit=_REASON_COLUMNS, ascii_only=ascii_only)}"
+        words += f": {isolated(first_line(line.reason, limit=_REASON_COLUMNS, ascii_only=ascii_only))}"
     return words
 
 
@@ -108,7 +108,8 @@ def standing(view: JobView, now: float, *, ascii_only: bool = False) -> str:
         if row.words[0].text == said(rows.WAITING) and parts:
             continue
         share = [] if row.percent is None else [f"{int(row.percent)}%"]
-        words = [visible(piece.text, ascii_only=ascii_only) for piece in row.words if piece.text != said(rows.NO_ETA)]
+        said_here = [piece.text for piece in row.words if piece.text != said(rows.NO_ETA)]
+        words = [isolated(visible(text, ascii_only=ascii_only)) for text in said_here]
         # The label is a noun, which German writes large.
         label = row.label if spoken() == "de" else row.label.lower()
         parts.append(f"{label} " + ", ".join(share + words))

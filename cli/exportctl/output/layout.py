@@ -12,6 +12,7 @@ from exportctl.output.rows import Row, Words
 from exportctl.output.safe import (
     ELLIPSIS,
     ELLIPSIS_ASCII,
+    isolated,
     shorten,
     shorten_middle,
     visible,
@@ -42,20 +43,27 @@ def fit(row: Row, columns: int, *, name: str = "", ascii_only: bool = False) -> 
     label = row.label + " " * (_label_columns() - width_at_most(row.label))
     if name:
         label = f"{name} {label}"
+    # Where that is too wide the padding goes first, which only sets bars under one another.
+    bare = f"{name} {row.label}".strip()
     if not row.has_bar:
-        return Frame(
-            head=_steady(shorten(f"{label} {_said(row, ascii_only=ascii_only)}", columns, ellipsis=ellipsis)),
-            cells=0,
-            tail="",
-        )
+        text = _said(row, ascii_only=ascii_only)
+        head = _first_that_fits(columns, f"{label} {text}", f"{bare} {text}".strip(), ellipsis=ellipsis)
+        return Frame(head=_steady(head), cells=0, tail="")
     share = "   ?" if row.percent is None else f"{int(row.percent):>3}%"
     head = f"{label} {share}"
     frame_columns = width_at_most(head) + len("||")
     if columns < frame_columns + _BAR_LEAST:
-        return Frame(head=shorten(head, columns, ellipsis=ellipsis), cells=0, tail="")
+        shares = (head, f"{bare} {share.strip()}", f"{name} {share.strip()}".strip())
+        return Frame(head=_first_that_fits(columns, *shares, ellipsis=ellipsis), cells=0, tail="")
     cells = min(max(_BAR_LEAST, columns // _BAR_SHARE), _BAR_MOST, columns - frame_columns)
     words = _chosen(row.words, columns - frame_columns - cells, ascii_only=ascii_only)
     return Frame(head=f"{head}|", cells=cells, tail=_steady(f"| {_GAP.join(words)}" if words else "|"))
+
+
+def _first_that_fits(columns: int, *texts: str, ellipsis: str) -> str:
+    """Return the first of the texts that has room, the last one cut where none has."""
+    found = next((text for text in texts if width_at_most(text) <= columns), texts[-1])
+    return shorten(found, columns, ellipsis=ellipsis)
 
 
 def _label_columns() -> int:
@@ -70,18 +78,20 @@ def _chosen(words: tuple[Words, ...], room: int, *, ascii_only: bool) -> list[st
     for index, piece in sorted(enumerate(words), key=lambda entry: entry[1].rank):
         left = room - len(_GAP if chosen else " ")
         text = visible(piece.text, ascii_only=ascii_only)
-        if width_at_most(text) > left:
-            if piece.least is None or left < piece.least:
+        marks = width_at_most(isolated(text)) - width_at_most(text)
+        if width_at_most(text) + marks > left:
+            if piece.least is None or left - marks < piece.least:
                 continue
             cut = shorten_middle if piece.is_file else shorten
-            text = cut(text, left, ellipsis=ellipsis)
+            text = cut(text, left - marks, ellipsis=ellipsis)
+        text = isolated(text)
         chosen[index] = text
         room = left - width_at_most(text)
     return [chosen[index] for index in sorted(chosen)]
 
 
 def _said(row: Row, *, ascii_only: bool) -> str:
-    return _GAP.join(visible(piece.text, ascii_only=ascii_only) for piece in row.words)
+    return _GAP.join(isolated(visible(piece.text, ascii_only=ascii_only)) for piece in row.words)
 
 
 def _steady(text: str) -> str:

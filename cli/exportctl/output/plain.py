@@ -28,7 +28,7 @@ from exportctl.output import ending
 from exportctl.output.colour import RED, painted
 from exportctl.output.pace import may_write, should_write
 from exportctl.output.remarks import Remarks
-from exportctl.output.safe import first_line, visible
+from exportctl.output.safe import first_line, isolated, visible
 from exportctl.output.terminal import Terminal
 from exportctl.output.views import JobView, Views
 
@@ -130,7 +130,7 @@ class PlainSink:
     def _take_step(self, line: Line, view: JobView) -> None:
         match line:
             case ExportStarted():
-                name = visible(view.project_name or said("the export"), ascii_only=self._ascii_only)
+                name = isolated(visible(view.project_name or said("the export"), ascii_only=self._ascii_only))
                 begun = said("started {name} (job {job})", name=name, job=view.short_id)
                 self._due[view.job_id] = lambda: f"{self._name(view)}{begun}"
             case ExportFailedLine() | ExportCancelled():

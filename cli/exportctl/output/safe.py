@@ -4,6 +4,9 @@ Whatever a server, a file name or an archive says passes through `visible` befor
 would obey or hide (control characters, escape sequences, line feeds, bidirectional overrides, zero-width characters,
 unassigned and private ones) is spelled out as an escape. What is left prints, and nothing else happens.
 
+A name that runs from right to left would set what stands beside it in its own order: `isolated` puts it between marks
+of ours (UAX 9, FSI and PDI), the only ones that reach a terminal.
+
 Widths: `width` is what a terminal that knows combining marks shows; `width_at_most` counts each mark as a column of its
 own, as some terminals and tqdm do, so that a line made to fit by it fits everywhere.
 """
@@ -12,6 +15,8 @@ import unicodedata
 
 _WIDE = frozenset("FW")
 _MARKS = frozenset({"Mn", "Me"})
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+_ISOLATE, _END_OF_ISOLATE = _ISOLATES = "\u2068", "\u2069"
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\x1b": r"\e"}
 ELLIPSIS = "…"
 ELLIPSIS_ASCII = "..."
@@ -37,6 +42,13 @@ def _shown(char: str, *, ascii_only: bool) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - as above
 
 
+def isolated(text: str) -> str:
+    """Return visible text so that its direction stays its own; as it is where it runs as everything else does."""
+    if text.isascii() or not any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in text):
+        return text
+    return f"{_ISOLATE}{text}{_END_OF_ISOLATE}"
+
+
 def first_line(text: str, *, limit: int, ascii_only: bool = False) -> str:
     """Return the first line that says something, safe and at most `limit` columns wide."""
     lines = [line for line in (line.strip() for line in text.splitlines()) if line] or [""]
@@ -48,7 +60,7 @@ def first_line(text: str, *, limit: int, ascii_only: bool = False) -> str:
 
 
 def width(text: str) -> int:
-    """Return the columns of visible text: 2 for a wide character, none for a combining mark."""
+    """Return the columns of visible text: 2 for a wide character, none for a combining mark or an isolate."""
     return len(text) if text.isascii() else sum(_columns(char) for char in text)
 
 
@@ -58,7 +70,7 @@ def width_at_most(text: str) -> int:
 
 
 def _columns(char: str) -> int:
-    return 0 if unicodedata.category(char) in _MARKS else _columns_at_most(char)
+    return 0 if unicodedata.category(char) in _MARKS or char in _ISOLATES else _columns_at_most(char)
 
 
 def _columns_at_most(char: str) -> int:

@@ -5,7 +5,7 @@ In a terminal it is made to fit, the widest columns giving way; in a pipe nothin
 
 from collections.abc import Collection, Sequence
 
-from exportctl.output.safe import shorten_middle, visible, width
+from exportctl.output.safe import isolated, shorten_middle, visible, width
 
 _GAP = "  "
 _LEAST = 8
@@ -28,7 +28,7 @@ def table(
         widths = _narrowed(widths, columns - len(_GAP) * (len(headings) - 1))
     return [
         _GAP.join(
-            _cell(cell, room, to_the_right=heading in numbers)
+            _cell(cell, room, to_the_right=heading in numbers, is_shown=columns is not None)
             for cell, room, heading in zip(row, widths, headings, strict=True)
         ).rstrip()
         for row in cells
@@ -43,7 +43,7 @@ def _narrowed(widths: Sequence[int], room: int) -> list[int]:
     return narrowed
 
 
-def _cell(text: str, room: int, *, to_the_right: bool) -> str:
-    shown = text if width(text) <= room else shorten_middle(text, room)
+def _cell(text: str, room: int, *, to_the_right: bool, is_shown: bool) -> str:
+    shown = isolated(text if width(text) <= room else shorten_middle(text, room)) if is_shown else text
     padding = " " * (room - width(shown))
     return padding + shown if to_the_right else shown + padding
