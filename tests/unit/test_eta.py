@@ -1,5 +1,6 @@
 """The time left: right for what goes on evenly, silent where nothing is known, never negative, never wild."""
 
+import itertools
 import math
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_job_that_is_joined_in_its_middle_is_judged_by_what_is_seen_of_it():
     joined = told(*((at, 9.5, "visualizations", (at, 100)) for at in range(50, 71)), began=49.0, is_joined=True)
     assert joined.left(70.0) == pytest.approx(30 + 100 * (WEIGHTS["compression"] + WEIGHTS["annotations"]), rel=0.1)
     assert joined.learned(80.0) is None, "what it took before is not known"
+
+
+def test_stages_that_take_turns_do_not_make_the_estimate_jump():
+    """A small one that is slow here says little of the others; seen in a server that works on both in turn."""
+    said, estimate = [], told(*FULL[:5])
+    for at in range(1, 61):
+        stage = "visualizations" if at % 2 else "annotations"
+        estimate.take(12.0 + at, 41.0, stage, StageProgress(current=(at + 1) // 2, total=40))
+        said.append(estimate.left(12.0 + at))
+    assert all(abs(after - before) < 0.2 * before for before, after in itertools.pairwise(said[5:]))
 
 
 def test_a_stage_that_takes_far_longer_than_foreseen_is_not_estimated_any_more():

@@ -174,10 +174,11 @@ class Estimate:
         before, last = 0.0, weights[_LAST] * unit
         # What counts its images steadily is the surest measure; in a burst only the telling was held up.
         steady = {name: one for name, one in self._stages.items() if one.span() >= _STEADY * age}
-        own = {name: one.seconds() for name, one in steady.items()}
-        longest = max(steady, key=lambda name: steady[name].span(), default=None)
-        if longest is not None and (seconds := own[longest]):
-            unit = math.sqrt(unit * seconds / weights[longest])
+        own = {name: seconds for name, one in steady.items() if (seconds := one.seconds())}
+        part = sum(weights[name] for name in own)
+        if part >= _LEAST * whole:
+            # All together: a stage that is quick by its weight and slow here says little of the others.
+            unit = math.sqrt(unit * sum(own.values()) / part)
             last = weights[_LAST] * unit
         for name, weight in weights.items():
             if name != _LAST:
