@@ -1,12 +1,13 @@
 """What a busy server spends beside image work, and how late it answers meanwhile.
 
-    python tests/bench/busy.py [--images 400] [--side 1024] [--workers 2] [--followers 20]
+    python tests/bench/busy.py [--images 400] [--side 1024] [--workers 1 2] [--followers 20]
 
-One export runs on `exportctl serve`, with followers on long polls. Every 20 ms somebody asks for /api/health, the job's
-status, the projects or the metrics, each in turn, with a connection of its own kind. Printed are: images a second; the
-processor time of the server's own process as a share of that of all its processes (the issue asks for at most 5 %); the
-median, 99 % and slowest answer by route, and the same in processor time of the server, which a machine that others load
-too does not distort. A benchmark, no test: it always ends well.
+One export runs on `exportctl serve`, with each number of workers in turn and followers on long polls. Every 20 ms
+somebody asks for /api/health, the job's status, the projects, the history or the metrics, each in turn. Printed are:
+images a second, and the seconds of each stage summed over the workers; the processor time of the server's own process
+as a share of that of all its processes (the issue asks for at most 5 %); the median, 99 % and slowest answer by route,
+and the same in processor time of the server, which a machine that others load too does not distort. A benchmark, no
+test: it always ends well.
 """
 
 import argparse
@@ -92,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--followers", type=int, default=20)
     parser.add_argument("--pause", type=float, default=0.02, help="seconds between two questions")
     asked = parser.parse_args()
@@ -100,14 +101,19 @@ def main() -> None:
         folder, state = Path(scratch, "pictures"), Path(scratch, "state")
         folder.mkdir()
         make_folder(folder, asked.images, asked.side)
-        server = Server(folder, state, asked.workers)
-        try:
-            measure(server, asked)
-        finally:
-            server.end()
+        rates = {}
+        for workers in asked.workers:
+            server = Server(folder, state, workers)
+            try:
+                rates[workers] = measure(server, asked, workers)
+            finally:
+                server.end()
+        for workers, rate in list(rates.items())[1:]:
+            print(f"{workers} workers: {rate / rates[asked.workers[0]]:.2f} times the images of {asked.workers[0]}")
 
 
-def measure(server: Server, asked: argparse.Namespace) -> None:
+def measure(server: Server, asked: argparse.Namespace, workers_count: int) -> float:
+    """Make one export, print what it cost, and return images a second."""
     everything = {"annotationFormats": ["coco", "yolo", "json"], "metricsFormats": ["excel", "csv", "json"]}
     with server.client() as client:
         project = client.get("/api/projects").json()["projects"][0]["id"]
@@ -132,12 +138,13 @@ def measure(server: Server, asked: argparse.Namespace) -> None:
             follower.join()
         end = client.get(f"/api/export/{job}").json()
         events = client.get(f"/api/export/{job}/events", params={"after": end["lastSeq"] - 1}).json()["events"]
-    print(f"{asked.images} images {asked.side}², {asked.workers} workers, {asked.followers} followers: {end['status']}")
+    print(f"{asked.images} images {asked.side}², {workers_count} workers, {asked.followers} followers: {end['status']}")
     print(f"{asked.images / wall:.1f} images/s; seconds by stage {json.dumps(events[-1]['data'].get('stages', {}))}")
     print(f"processor: workers {workers:.1f} s, server {own:.1f} s = {own / (own + workers):.1%} of all")
     print("answers, median / 99 % / slowest, milliseconds of wall time and of the server's processor:")
     for name, samples in taken.items():
         print(f"  {show(name, [one for one, _ in samples])}   cpu {show('', [one for _, one in samples])}")
+    return float(asked.images / wall)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 
 import pytest
 
@@ -21,7 +22,15 @@ def said(monkeypatch):
     ours, theirs = logging.getLogger("exportctl"), logging.getLogger("uvicorn.error")
     kept = root.level, ours.level, logs.ACCESS.level, list(theirs.filters)
     logs.log_to_stderr(Logging(level="info", is_json=True, access=True))
-    yield lambda: [json.loads(line) for line in paper.getvalue().splitlines()]
+
+    def lines():
+        for handler in root.handlers:
+            handler.flush()
+        return [json.loads(line) for line in paper.getvalue().splitlines()]
+
+    yield lines
+    for handler in root.handlers:
+        handler.close()
     root.setLevel(kept[0])
     ours.setLevel(kept[1])
     logs.ACCESS.setLevel(kept[2])
@@ -100,3 +109,26 @@ async def test_nothing_is_said_of_requests_unless_wanted(server, capfd, tmp_path
     async with server.client() as client:
         await server.events(client, await server.start(client))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting(monkeypatch):
+    entered, leave = threading.Event(), threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, text):
+            entered.set()
+            leave.wait()
+            return super().write(text)
+
+    paper = Stuck()
+    monkeypatch.setattr("sys.stderr", paper)
+    handler = logs.Aside()
+    handler.setFormatter(logs.TextLine())
+    for number in range(10_100):
+        handler.handle(logging.makeLogRecord({"msg": f"line {number}", "levelname": "INFO"}))
+    entered.wait()
+    leave.set()
+    handler.flush()
+    handler.close()
+    assert paper.getvalue().startswith("exportctl server: info: line 0\n")
+    assert "lines were lost" in paper.getvalue()

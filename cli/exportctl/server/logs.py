@@ -5,8 +5,12 @@ A record is a message and facts, handed over as `extra=facts(event=…, …)`; w
 cookie, a password or a query (a download's token is one).
 """
 
+import contextlib
 import json
 import logging
+import queue
+import sys
+import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -21,6 +25,8 @@ ABOUT: Final[ContextVar[Mapping[str, Any]]] = ContextVar("ABOUT", default=Mappin
 """What the task at hand is about: `requestId`, `correlationId`, `jobId`, `user`."""
 ACCESS: Final = logging.getLogger("exportctl.access")
 _FACTS: Final = "exportctl_facts"
+_MOST_LINES: Final = 10_000
+_LAST_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +44,7 @@ def about(**known: Any) -> None:
 def log_to_stderr(wanted: Logging | None = None) -> None:
     """Have what is said go to standard error, one line each; warnings and worse in words if nothing else is wanted."""
     wanted = wanted or Logging()
-    handler = logging.StreamHandler()
+    handler = Aside()
     handler.setFormatter(JsonLine() if wanted.is_json else TextLine())
     # Libraries are heard where something is wrong, whatever the level here.
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -61,6 +67,53 @@ def say_of_job(record: JobRecord) -> None:
         code=record.error and record.error.code,
     )
     logger.info("A job has ended" if record.status.ended else "A job was made", extra=known)
+
+
+class Aside(logging.Handler):
+    """Writes lines to standard error on a thread: whoever reads them slowly, or not at all, keeps no server waiting.
+
+    Lines beyond some thousands that wait are lost, and their number is said once there is room.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: queue.Queue[str | None] = queue.Queue(_MOST_LINES)
+        self._lost = 0
+        self._stream = sys.stderr
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a record written."""
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._lost += 1
+        except Exception:  # noqa: BLE001 - what is said of the work must not end it
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait until all is written, for a second at most."""
+        written = self._lines.all_tasks_done
+        with written:
+            written.wait_for(lambda: not self._lines.unfinished_tasks, _LAST_SECONDS)
+
+    def close(self) -> None:
+        """End the thread, if it can be ended."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(None)
+        self._thread.join(_LAST_SECONDS)
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            lost, self._lost = self._lost, 0
+            more = f" ({lost} lines were lost before this one)" if lost and not line.startswith("{") else ""
+            # Closed, or on a full disk: there is nobody to tell.
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(f"{line}{more}\n")
+                self._stream.flush()
+            self._lines.task_done()
 
 
 class JsonLine(logging.Formatter):
