@@ -9,6 +9,7 @@ import httpx
 import httpx_ws
 import pytest
 
+from exportctl.server import silence
 from server.conftest import TOKEN, serving
 from server.socket_client import connected
 
@@ -185,4 +186,15 @@ async def test_a_session_that_never_connects_is_ended(settings_for, cells):
     ):
         sid = await session(http)
         await until_400(http, place(sid))
+        assert (await known.call("export:history", {"projectId": server.project.id}))["ok"]
+
+
+async def test_of_sessions_that_never_connect_few_are_kept_and_the_oldest_goes(server, http, monkeypatch):
+    monkeypatch.setattr(silence, "MOST", 5)
+    async with connected(server.url, TOKEN) as known:
+        sids = [await session(http) for _ in range(20)]
+        for sid in sids[:15]:
+            assert (await http.get(place(sid))).json()["code"] == 1
+        assert (await http.post(place(sids[-1]), content="40" + json.dumps({"token": TOKEN}))).text == "ok"
+        assert (await http.get(place(sids[-1]))).text.startswith("40")
         assert (await known.call("export:history", {"projectId": server.project.id}))["ok"]

@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 from weakref import WeakKeyDictionary
@@ -50,7 +50,17 @@ _BAD_VERSION = (5, "Unsupported protocol version")
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library publishes no types
-    """Socket.IO's server, that says of a namespace it does not have what the official one says."""
+    """Socket.IO's server, that says of a namespace it does not have what the official one says.
+
+    `on_open` is told of every session that is opened.
+    """
+
+    on_open: Callable[[str], Awaitable[None]] | None = None
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: Any) -> None:
+        await super()._handle_eio_connect(eio_sid, environ)
+        if self.on_open is not None:
+            await self.on_open(eio_sid)
 
     async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
         if pkt.packet_type == socketio.packet.CONNECT_ERROR and pkt.data == "Unable to connect":

@@ -36,6 +36,10 @@ def facts(**known: Any) -> dict[str, Any]:
     return {_FACTS: {name: value for name, value in known.items() if value is not None}}
 
 
+_OF_CLIENTS: Final = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+"""Uvicorn's warnings."""
+
+
 def about(**known: Any) -> None:
     """Have all that this task says from here on carry these facts too."""
     ABOUT.set({**ABOUT.get(), **known})
@@ -154,5 +158,10 @@ def _known(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
-    """Pass over connections that are cut because their job has no archive any more: that is how it is said."""
+    """Pass over connections that are cut because their job has no archive any more: that is how it is said.
+
+    And over what any client can do as often as it likes: it is answered, and would bury all else.
+    """
+    if record.msg in _OF_CLIENTS:
+        return False
     return not (record.exc_info and isinstance(record.exc_info[1], LostError))

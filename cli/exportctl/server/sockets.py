@@ -9,13 +9,13 @@ connected or the job began. Its first subscription ends that: from then on it ge
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import socketio
+from engineio.async_socket import AsyncSocket
 from engineio.packet import Packet
 from starlette.requests import cookie_parser
 
@@ -25,6 +25,7 @@ from exportctl.server.calls import LONGEST_TEXT, Answer, RefusedCallError, refus
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.doorway import Server
 from exportctl.server.job import ENDS, JobRecord, Status, timestamp
+from exportctl.server.silence import Silent
 from exportctl.server.site import Site
 from exportctl.server.spelling import Spelling
 
@@ -75,6 +76,7 @@ class Sockets:
         self.server = Server(
             async_mode="asgi", logger=_library, engineio_logger=_library, ping_interval=site.settings.ping
         )
+        self._silent = Silent(self.server, site.settings.handshake)
         # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
         self.server.eio.start_background_task = self._start
         self.server.on("connect", self._connect)
@@ -89,7 +91,7 @@ class Sockets:
         for name, handler in handlers.items():
             self.server.on(name, self._guarded(handler))
         site.engine.on_change(self._on_change)
-        self._start(self._end_the_silent)
+        self._start(self._silent.run)
         site.meters.sockets.set_function(lambda: len(self._readers))
         site.meters.subscribers.set_function(lambda: sum(len(one.following) for one in self._readers.values()))
 
@@ -108,20 +110,10 @@ class Sockets:
         task = asyncio.create_task(work(*args, **options))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        session = getattr(work, "__self__", None)
+        if isinstance(session, AsyncSocket):
+            self._silent.pinging(session, task)
         return task
-
-    async def _end_the_silent(self) -> None:
-        """End sessions that were opened and never connected: whoever opens thousands must not keep them."""
-        known: set[str] = set()
-        while True:
-            await asyncio.sleep(self.site.settings.handshake)
-            sockets, connected = self.server.eio.sockets, self.server.manager.sid_from_eio_sid
-            silent = {session for session in sockets if connected(session, "/") is None}
-            for session in silent & known:
-                with contextlib.suppress(Exception):
-                    # It may have ended by itself meanwhile, which the library says in its own ways.
-                    await sockets[session].close(wait=False, reason="no handshake")
-            known = silent
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
@@ -131,6 +123,7 @@ class Sockets:
             user = self.site.guard.user_of(token, _cookie(environ))
         except SignInError as error:
             raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
+        self._silent.connected(sid)
         reader = self._readers[sid] = _Reader(sid, user)
         for record in self.site.engine.running(user):
             self._follow(reader, record.id, record.last_seq)
