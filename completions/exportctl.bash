@@ -11,7 +11,8 @@ _exportctl() {
             added=$line
         else
             word=${line%%$'\t'*}
-            [[ $word == *[!A-Za-z0-9_@%+=:,./-]* ]] && printf -v word %q "$word"
+            # Among folders bash quotes by itself.
+            [[ $added != folders && $word == *[!A-Za-z0-9_@%+=:,./-]* ]] && printf -v word %q "$word"
             COMPREPLY+=("$word")
         fi
     done < <("$program" __complete bash "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)

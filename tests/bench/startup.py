@@ -33,6 +33,8 @@ def cases(command):
         "exportctl --help": ([command, "--help"], 8.0),
         "exportctl run --help": ([command, "run", "--help"], 8.0),
         "a completion": ([command, "__complete", "bash", "run", "sample", "--pro"], 4.0),
+        "a completion of jobs": ([command, "__complete", "bash", "status", "a"], 4.0),
+        "a completion of a target": ([command, "__complete", "bash", "run", "a"], 4.0),
         "(help by typer)": ([command, "run", "x", "--help"], None),
         "(import typer)": ([python, "-c", "import typer"], None),
         "(import pydantic)": ([python, "-c", "from pydantic import TypeAdapter"], None),

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from exportctl.config import state_folder
 from exportctl.startup.answers import SCRIPTS
+from exportctl.store.database import Database
+from exportctl.store.jobs import Jobs, KnownJob
 
 FOLDER = Path(__file__).parents[2] / "completions"
 WAIT_SECONDS = 60
@@ -132,6 +135,53 @@ LINES = {
 @pytest.mark.parametrize("terminal", [pytest.param(shell, marks=needs(shell)) for shell in SHELLS], indirect=True)
 def test_the_tab_key_completes_commands_options_values_files_and_folders(terminal):
     assert {line: terminal.completed(line) for line in LINES} == LINES
+
+
+@pytest.fixture
+def known(place, monkeypatch):
+    """A store in the place's home that knows one job."""
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    jobs = Jobs(database=Database(folder=state_folder()))
+    jobs.begin(
+        KnownJob(
+            server="https://export.example.org",
+            job_id="6f0c2b7e-0000-4000-8000-00000000bbbb",
+            project_id="p1",
+            project_title="plate 7: Zellen",
+        )
+    )
+    jobs.database.close()
+
+
+KNOWN = {
+    "exportctl status 6f": "exportctl status 6f0c2b7e-0000-4000-8000-00000000bbbb ",
+    "exportctl follow p1/": "exportctl follow p1/6f0c2b7e-0000-4000-8000-00000000bbbb ",
+    "exportctl cancel @": "exportctl cancel @last ",
+    "exportctl start pl": "exportctl start plate\\ 7:\\ Zellen ",
+    "exportctl run pl": "exportctl run plate\\ 7:\\ Zellen ",
+}
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("terminal", [pytest.param(shell, marks=needs(shell)) for shell in SHELLS], indirect=True)
+def test_the_tab_key_completes_jobs_and_titles_that_this_machine_knows(terminal):
+    found = {line: terminal.completed(line).replace(r"\:", ":") for line in KNOWN}
+    assert found == KNOWN
+
+
+@needs("fish")
+@pytest.mark.usefixtures("known")
+def test_fish_offers_jobs_and_titles_that_this_machine_knows(place):
+    def offered(line):
+        asked = f"source {FOLDER / 'exportctl.fish'}; complete -C {line!r}"
+        words = ["fish", "--no-config", "-c", asked]
+        ended = subprocess.run(words, capture_output=True, text=True, cwd=place, env=environment(place), check=True)
+        return ended.stdout.splitlines()
+
+    job = "6f0c2b7e-0000-4000-8000-00000000bbbb"
+    assert offered("exportctl status 6f") == [f"{job}\tplate 7: Zellen unfinished"]
+    assert offered("exportctl start pl") == ["plate 7: Zellen"]
 
 
 @needs("fish")

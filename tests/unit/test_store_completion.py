@@ -53,6 +53,13 @@ def test_titles_of_projects_are_offered_once_and_none_that_would_break_the_answe
     assert sorted(offered("start", "")) == [("cells", ""), ("p", "")]
 
 
+def test_a_target_is_the_sample_a_folder_or_a_project_of_before(jobs):
+    begin(jobs, "1", project_title="plate 7")
+    begin(jobs, "2", project_title="sample")
+    assert complete("fish", ["run", ""]).splitlines() == ["folders", "sample\t", "plate 7\t"]
+    assert complete("fish", ["run", "--no-state", ""]).splitlines() == ["folders", "sample\t"]
+
+
 @pytest.mark.parametrize("words", [["status", "--no-state", ""], ["follow", "--no-state", ""]])
 def test_nothing_is_read_where_that_is_asked_for(jobs, words):
     begin(jobs, "abcdef-1")

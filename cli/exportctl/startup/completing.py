@@ -6,13 +6,13 @@ what was typed; bash, which does not, gets only those.
 
 A table has a line for each command, option and argument: names (by blanks), kind, choices (by blanks), `many` where it
 may be given again, meaning. Kinds: `command`, `flag`, `choice`, `list` (choices joined by commas), `file`, `folder`,
-`target` (a folder or the word sample), `job` and `project` (those that this machine knows), and `value`, of which
-nothing is known.
+`target` (a folder, the word sample or a project; `place` without projects), `job` and `project` (those that this
+machine knows), and `value`, of which nothing is known.
 """
 
 from exportctl.startup.answers import read
 
-_ADDED = {"file": "files", "folder": "folders", "target": "folders"}
+_ADDED = {"file": "files", "folder": "folders", "place": "folders"}
 
 
 class Row:
@@ -70,7 +70,8 @@ def _at_cursor(before: list[str], current: str) -> tuple[str, list[tuple[str, st
     used, taken, waiting, is_literal = _walk(before[1:], options)
     if any("--no-state" in row.names for row in used):
         for each in rows:
-            each.kind = "value" if each.kind in {"job", "project"} else each.kind  # nothing is to be read
+            # Nothing is to be read; a target is a folder or the sample then.
+            each.kind = {"job": "value", "project": "value", "target": "place"}.get(each.kind, each.kind)
     if waiting is not None:
         return _values(waiting, current)
     if current.startswith("--") and "=" in current and not is_literal:
@@ -139,6 +140,11 @@ def _values(row: Row, current: str) -> tuple[str, list[tuple[str, str]]]:
         from exportctl.startup.knowing import known_jobs, known_projects  # noqa: PLC0415 - only where it is asked for
 
         return "none", known_jobs(current) if row.kind == "job" else known_projects()
+    if row.kind == "target":
+        from exportctl.startup.knowing import known_projects  # noqa: PLC0415 - as above
+
+        known = [pair for pair in known_projects() if pair[0] not in words]
+        return "folders", [*((word, "") for word in words), *known]
     return _ADDED.get(row.kind, "none"), [(word, "") for word in words]
 
 
