@@ -22,8 +22,9 @@ TOKEN, OTHER_TOKEN = "token-of-ana", "token-of-ben"
 class Running:
     """A server that runs in this loop."""
 
-    def __init__(self, url, settings):
+    def __init__(self, url, settings, stop):
         self.url = url
+        self.stop = stop
         self.settings = settings
         self.project = settings.projects[0]
 
@@ -67,7 +68,7 @@ async def serving(settings):
     await asyncio.wait([ready, task], return_when=asyncio.FIRST_COMPLETED)
     try:
         if ready.done():
-            yield Running(ready.result(), settings)
+            yield Running(ready.result(), settings, stop)
     finally:
         stop.set()
         await task

@@ -1,6 +1,7 @@
 """The sockets: who may connect, replay and live as one story without a gap, and nonsense refused politely."""
 
 import asyncio
+import contextlib
 import json
 import random
 import socket as socket_module
@@ -295,3 +296,13 @@ async def test_a_stalled_reader_is_cut_at_a_bounded_queue_and_loses_nothing(sett
         async with connected(server.url, TOKEN) as socket:
             await socket.call("export:subscribe", {"jobId": job_id})
             assert [data for _, data in socket.of(job_id)] == [event["data"] for event in logged]
+
+
+async def test_a_planned_stop_is_told_to_everybody_before_the_sockets_are_closed(settings_for, cells):
+    async with serving(settings_for(cells)) as server, contextlib.AsyncExitStack() as stack:
+        both = [await stack.enter_async_context(connected(server.url, token)) for token in (TOKEN, OTHER_TOKEN)]
+        server.stop.set()
+        for socket in both:
+            assert (await socket.wait_for("system-message"))["type"] == "warning"
+            async with asyncio.timeout(20):
+                await socket.closed.wait()

@@ -154,3 +154,19 @@ def status_of(record: JobRecord, now: float) -> bodies.Job:
         "projectName": record.project_name,
         "correlationId": record.correlation,
     }
+
+
+def sync_of(record: JobRecord) -> dict[str, Any]:
+    """Spell `export:status-sync`: a job as it is, for a socket that begins to follow it."""
+    return {
+        "jobId": record.id,
+        "projectId": record.project,
+        "status": record.status,
+        "phase": record.phase,
+        "stage": record.stage,
+        "stageProgress": record.stage_progress,
+        "progress": record.progress,
+        "message": record.message,
+        "lastSeq": record.last_seq,
+        "log": record.log,
+    }

@@ -41,8 +41,10 @@ def build_app(site: Site, sockets: Sockets) -> ASGIApp:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncIterator[ASGIApp]:
+async def open_app(settings: Settings, stop: asyncio.Event | None = None) -> AsyncIterator[ASGIApp]:
     """Open the log, the pool and the engine, yield the application, and close them in the other order.
+
+    When `stop` is set, those who are connected are told so.
 
     A context manager instead of ASGI's lifespan, because a fault at the start is told to a person as what it is; raises
     LogUnusableError, PeopleUnusableError.
@@ -50,6 +52,8 @@ async def open_app(settings: Settings) -> AsyncIterator[ASGIApp]:
     with opened(settings) as people:
         async with _opened_parts(settings, people) as site:
             sockets = Sockets(site)
+            if stop is not None:
+                sockets.tell_of(stop)
             try:
                 yield build_app(site, sockets)
             finally:

@@ -63,7 +63,7 @@ async def run(
         check_tls(settings.tls)
         listening = end.enter_context(bound(settings))
         end.enter_context(_signals_set(stop, signals))
-        async with alone(settings.state), _opened(settings) as app:
+        async with alone(settings.state), _opened(settings, stop) as app:
             server = _Server(_configuration(app, settings), stop)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await server.accepting(serving)
@@ -76,9 +76,9 @@ async def run(
 
 
 @contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[ASGIApp]:
+async def _opened(settings: Settings, stop: asyncio.Event) -> AsyncIterator[ASGIApp]:
     try:
-        async with open_app(settings) as app:
+        async with open_app(settings, stop) as app:
             yield app
     except (LogUnusableError, PeopleUnusableError) as error:
         hint = "Give another folder for the state (--state), or use a newer exportctl"

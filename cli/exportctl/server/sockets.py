@@ -19,7 +19,7 @@ from engineio.async_socket import AsyncSocket
 from engineio.packet import Packet
 from starlette.requests import cookie_parser
 
-from exportctl.server.answers import status_of
+from exportctl.server.answers import status_of, sync_of
 from exportctl.server.auth import ACCESS_COOKIE, SignInError, bearer
 from exportctl.server.calls import LONGEST_TEXT, Answer, RefusedCallError, refusal_of, text_of, whole_of
 from exportctl.server.cursor import Cursor, start_of
@@ -38,6 +38,7 @@ _library = logging.getLogger(f"{__name__}.library")
 _library.setLevel(logging.CRITICAL)
 
 _PAGE = 100
+_FAREWELL = {"type": "warning", "message": "The server is being stopped; exports go on when it is started again"}
 _CALLS_AT_ONCE = 16
 _HISTORY = 10
 _LONGEST_HISTORY = 1000
@@ -94,6 +95,15 @@ class Sockets:
         self._start(self._silent.run)
         site.meters.sockets.set_function(lambda: len(self._readers))
         site.meters.subscribers.set_function(lambda: sum(len(one.following) for one in self._readers.values()))
+
+    def tell_of(self, stop: asyncio.Event) -> None:
+        """Have everybody told, in protocol 1's words, when the server begins to stop."""
+        self._start(self._say_farewell, stop)
+
+    async def _say_farewell(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        for reader in list(self._readers.values()):
+            self._start(self._emit, reader, "system-message", _FAREWELL)
 
     async def close(self) -> None:
         """Stop telling anyone anything."""
@@ -174,7 +184,7 @@ class Sockets:
             for job_id in list(reader.following):
                 reader.stop(job_id)
         reader.stop(record.id)
-        await self._emit(reader, "export:status-sync", _sync(record))
+        await self._emit(reader, "export:status-sync", sync_of(record))
         cursor = Cursor(self.site.log, record.id, after)
         while await self._tell(reader, cursor) or (cursor.after < record.last_seq and not reader.gone):
             record = await self.site.log.job(record.id) or record
@@ -323,18 +333,3 @@ class Sockets:
 def _cookie(environ: Mapping[str, Any]) -> str | None:
     """Return the access cookie of a handshake; a browser's page of another origin was refused before this."""
     return cookie_parser(environ.get("HTTP_COOKIE", "")).get(ACCESS_COOKIE)
-
-
-def _sync(record: JobRecord) -> dict[str, Any]:
-    return {
-        "jobId": record.id,
-        "projectId": record.project,
-        "status": record.status,
-        "phase": record.phase,
-        "stage": record.stage,
-        "stageProgress": record.stage_progress,
-        "progress": record.progress,
-        "message": record.message,
-        "lastSeq": record.last_seq,
-        "log": record.log,
-    }
