@@ -91,6 +91,7 @@ export class Row {
     this.#text("state", stateOf(job, ended));
     this.#text("percent", ended || job.status === "pending" ? "" : `${Math.floor(job.progress)} %`);
     progress.value = job.progress;
+    progress.ariaHidden = String(ended); // Only a picture by then, of how far it came.
     this.#name(progress, `Progress of the export of ${isolated(job.name)}`);
     if (ended || job.status === "pending") this.#text("facts", ended ? endOf(job, expired) : "In the queue");
     else this.#stages(job);
