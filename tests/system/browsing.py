@@ -70,8 +70,14 @@ class Browser:
         return self.tab.locator(f"[id='job-{job}']")
 
     def ended(self, row: object, status: str) -> None:
-        """Wait until a job's row shows this end."""
-        self.tab.locator(f"[id='{row.get_attribute('id')}'][data-status={status}]").wait_for()
+        """Wait until a job's row shows this end; one that does not says what it shows."""
+        from playwright.sync_api import Error  # noqa: PLC0415 - of the tests with a browser only
+
+        try:
+            self.tab.locator(f"[id='{row.get_attribute('id')}'][data-status={status}]").wait_for()
+        except Error as error:
+            error.add_note(f"shown: {row.inner_text()!r}, complaints: {self.complaints}")
+            raise
 
     def taken(self, row: object) -> list[int]:
         """Say which events of a job the page has taken since it was shown, in the order in which it took them."""

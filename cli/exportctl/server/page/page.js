@@ -192,7 +192,7 @@ function changed(job, before) {
   drawing ||= setTimeout(draw, DRAW_EVERY);
   if (before !== null && hasEnded(job) && !hasEnded(before)) {
     sayEnd(job);
-    if (asking === job.id) by("asking").close();
+    if (asking === job.id && by("asking").open) by("asking").close();
   }
 }
 
@@ -269,14 +269,10 @@ function ask(id) {
   if (job.cancelling) return;
   asking = id;
   by("asking-name").textContent = job.name;
-  by("asking").returnValue = "";
   by("asking").showModal();
 }
 
-by("asking").addEventListener("close", () => {
-  if (by("asking").returnValue === "yes") cancel(asking);
-  asking = null;
-});
+by("asking").addEventListener("submit", (event) => event.submitter.value === "yes" && cancel(asking));
 
 async function cancel(id) {
   say("The export is being cancelled.");
