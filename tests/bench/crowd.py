@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import uvloop
 import websockets
 from export import make_folder, processor, resident
 
@@ -33,7 +34,7 @@ AT_ONCE = 50
 
 def serve(state: Path, folder: Path, at_once: int) -> None:
     """Be the server, until the end of standard input."""
-    from exportctl.server.run import run  # noqa: PLC0415 - only the child needs it
+    from exportctl.server.run import collect_seldom, run  # noqa: PLC0415 - only the child needs it
     from exportctl.server.settings import Settings, projects_of  # noqa: PLC0415
 
     async def until_end() -> None:
@@ -51,7 +52,8 @@ def serve(state: Path, folder: Path, at_once: int) -> None:
         )
         await run(settings, lambda url: print(url, flush=True), stop)
 
-    asyncio.run(until_end())
+    collect_seldom()
+    uvloop.run(until_end())
 
 
 class Server:

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from exportctl.server.expiry import Expiry
+from exportctl.server.files import JobFiles
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Clocks
 from server.conftest import serving
@@ -159,3 +162,33 @@ async def check_full_disk(settings, place, gate):
         assert (await client.get(server.job_path(job_id) + "/download")).status_code == 200
         (place / "other").unlink()
         await completed(server, client)
+
+
+async def test_what_goes_wrong_once_does_not_end_the_tidying(settings_for, cells, monkeypatch):
+    swept, failing = Expiry.sweep, [OSError(5, "Input/output error")]
+
+    async def sweep(self):
+        if failing:
+            raise failing.pop()
+        return await swept(self)
+
+    monkeypatch.setattr(Expiry, "sweep", sweep)
+    async with serving(settings_for(cells, archives_limit=1)) as server, server.client() as client:
+        first = await server.start(client)
+        await server.events(client, first)
+        second = await server.start(client)
+        await server.events(client, second)
+        assert not failing
+        async with asyncio.timeout(30):
+            while (await client.get(server.job_path(first) + "/download")).status_code != 410:
+                pass
+
+
+def test_two_may_settle_a_jobs_folder_at_once(tmp_path):
+    files = JobFiles(folder=tmp_path / "job").take()
+    files.archive.write_bytes(b"PK")
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(files.settle) for _ in range(32)]:
+            done.result()
+    assert [path.name for path in files.folder.iterdir()] == ["archive.zip"]
+    JobFiles(folder=tmp_path / "gone").settle()

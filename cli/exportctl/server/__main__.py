@@ -56,7 +56,7 @@ def _serve(settings: "Settings", door: Path | None, token: str) -> int:
 
     from exportctl.server.logs import log_to_stderr  # noqa: PLC0415
     from exportctl.server.preconditions import StartError  # noqa: PLC0415
-    from exportctl.server.run import run  # noqa: PLC0415
+    from exportctl.server.run import collect_seldom, run  # noqa: PLC0415
 
     async def child() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
@@ -72,6 +72,7 @@ def _serve(settings: "Settings", door: Path | None, token: str) -> int:
         await run(settings, ready, stop, signals=(signal.SIGTERM,))
 
     log_to_stderr()
+    collect_seldom()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(child())

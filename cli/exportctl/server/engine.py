@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _SWEEP = 3600.0
 _AGAIN = 5.0
+_MINUTE = 60.0
 
 
 @dataclass(eq=False, slots=True)
@@ -316,10 +317,18 @@ class Engine:
 
     async def _sweep(self) -> None:
         """Keep the disk free of what has had its time."""
-        await self._expiry.tidy()
+        tidied = False
         while True:
             self._news.clear()
-            rest = await self._expiry.sweep()
+            try:
+                if not tidied:
+                    await self._expiry.tidy()
+                tidied = True
+                rest = await self._expiry.sweep()
+            except (OSError, LogError):
+                # Tried again: a disk that is never freed fills up.
+                logger.exception("What has had its time cannot be removed yet")
+                rest = _MINUTE
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(max(rest or _SWEEP, 1), _SWEEP)):
                     await self._news.wait()

@@ -76,12 +76,16 @@ class JobFiles:
         self.parts.mkdir()
 
     def settle(self) -> None:
-        """Remove all but the archive: the job's end is told."""
-        for path in self.folder.iterdir():
+        """Remove all but the archive: the job's end is told. The engine does it, and a tidying at the same time may."""
+        try:
+            left = list(self.folder.iterdir())
+        except FileNotFoundError:
+            return  # its archive was in the way of newer ones
+        for path in left:
             if path.is_dir():
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
             elif path != self.archive:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def shut(gate: Path) -> None:
