@@ -9,6 +9,7 @@ nameless user) there is no place: nothing is read and nothing kept.
 """
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,7 @@ def load_profile(name: str, *, may_be_new: bool = False) -> Profile:
         raise Usage(f"{path}: {name} is no table", hint=f"a line [{name}] begins it")
     for key in _STRINGS:
         if not isinstance(table.get(key, ""), str):
-            raise Usage(f"{path}: {key} of [{name}] is no string")
+            raise Usage(f"{path}: {key} of [{name}] is no string{_line_of(path, name, key)}", hint=f'{key} = "..."')
     return Profile(**{key: table[key] for key in _STRINGS if key in table})
 
 
@@ -93,6 +94,34 @@ def _tables(path: Path) -> dict[str, object]:
         raise Usage(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Usage(f"{path} is no TOML: {error}", hint="mend the file, or move it away") from error
+
+
+def unknown_words() -> list[str]:
+    """Return in words what stands in the file and means nothing, a misspelt key for one; profiles pass it over."""
+    import difflib  # noqa: PLC0415 - for `doctor` alone
+
+    path = config_file()
+    found = []
+    for name, table in _tables(path).items():
+        if not isinstance(table, dict):
+            found.append(f"{name} stands in no table")
+            continue
+        for key in table.keys() - set(_STRINGS):
+            near = difflib.get_close_matches(key, _STRINGS, n=1)
+            meant = f", did you mean {near[0]}?" if near else ""
+            found.append(f"{key} of [{name}] means nothing{_line_of(path, name, key)}{meant}")
+    return sorted(found)
+
+
+def _line_of(path: Path, name: str, key: str) -> str:
+    """Return where the key of a table stands, in brackets; nothing where it is written in a less usual way."""
+    section = ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if begun := re.match(r"\s*\[\s*[\"']?([^\]\"']+)[\"']?\s*\]", line):
+            section = begun[1].strip()
+        elif section == name and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return f" (at line {number})"
+    return ""
 
 
 def _has_session(name: str) -> bool:

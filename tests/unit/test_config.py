@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exportctl import config
-from exportctl.config import Profile, load_profile, state_folder
+from exportctl.config import Profile, load_profile, state_folder, unknown_words
 from exportctl.model.errors import Usage
 
 
@@ -53,7 +53,7 @@ def test_an_unknown_profile_is_a_usage_error_that_lists_the_known(configured, te
         ("[default]\n\nserver = x\n", "line 3"),
         (b'[default]\nserver = "\xff"\n', "no TOML"),
         ("default = 3", "default is no table"),
-        ("[default]\nserver = 3", r"server of \[default\] is no string"),
+        ("[default]\nserver = 3", r"server of \[default\] is no string \(at line 2\)"),
         ('[default]\ntoken = ["x"]', r"token of \[default\] is no string"),
     ],
 )
@@ -142,6 +142,16 @@ class TestHomeless:
         place.parent.mkdir(parents=True)
         place.write_text('[default]\nserver = "https://a"\n')
         assert load_profile("default") == Profile()
+
+
+def test_words_that_mean_nothing_are_named_with_their_line_and_never_with_their_value(configured):
+    configured('token = "geheim"\n[default]\nserver = "https://a"\n\n["lab"]\ntokn = "geheim"\n')
+    assert unknown_words() == [
+        "token stands in no table",
+        "tokn of [lab] means nothing (at line 6), did you mean token?",
+    ]
+    configured('[default]\nserver = "https://a"\n')
+    assert unknown_words() == []
 
 
 def test_a_profiles_token_is_in_no_repr():

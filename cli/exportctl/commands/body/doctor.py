@@ -17,7 +17,7 @@ from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session, conduct
 from exportctl.commands.body.target import Settings, settings_of
 from exportctl.commands.options import Connection, Shared
-from exportctl.config import config_file, state_folder
+from exportctl.config import config_file, state_folder, unknown_words
 from exportctl.model.errors import ExportctlError, NotFound, Unwell
 from exportctl.model.lines import CheckRow, Outcome
 from exportctl.output import amounts
@@ -111,6 +111,9 @@ async def _checked(name: str, check: Callable[[], Awaitable[_Found]]) -> CheckRo
 
 def _configuration(_session: Session) -> _Found:
     path = config_file()
+    unknown = unknown_words()
+    if unknown:
+        return "warning", f"{path}: {'; '.join(unknown)}", "a profile has server, token, token_file and ca_bundle"
     return "ok", f"{path}{'' if path.exists() else ' (not there: nothing needs it)'}", None
 
 

@@ -15,7 +15,7 @@ from exportctl.server.answers import PAUSE_HEADER, answer, number_of
 from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.site import Site
 
-_LONGEST_PAUSE: Final = 2
+_LONGEST_PAUSE: Final = 1
 _LEAST: Final = 64 << 20
 """Bytes without which no job is worth beginning."""
 
@@ -51,7 +51,7 @@ def routes(site: Site) -> list[Endpoint]:
         says="Whether the server is ready",
         gives={200: bodies.Health, 503: bodies.Health},
         refuses=[400],
-        parameters=[Parameter(name="pause", type=int, says="Seconds between the first byte and the others, 2 at most")],
+        parameters=[Parameter(name="pause", type=int, says="Seconds between the first byte and the others, 1 at most")],
         is_open=True,
     )
     return [Endpoint(path, health, promise) for path in ("/api/health", "/health")]
