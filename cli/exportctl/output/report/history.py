@@ -7,7 +7,10 @@ seen with: an export that was replayed in one moment still shows how long it too
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from sys import intern
 from typing import Final
+
+from msgspec.structs import replace
 
 from exportctl.model.lines import (
     ConnectionChanged,
@@ -93,7 +96,7 @@ class History:
 
 def history(lines: Iterable[Numbered]) -> History:
     """Return what the lines of one run of a command say; of several in one file, the last."""
-    told = list(lines)
+    told = [_lean(one) for one in lines]
     first = max((place for place, one in enumerate(told) if isinstance(one.line, Hello)), default=0)
     told = [one for one in told[first:] if abs(one.elapsed) <= _LONGEST]
     found = History()
@@ -109,6 +112,20 @@ def history(lines: Iterable[Numbered]) -> History:
             job.starting = Span(name="before it began", begin=found.begin, end=began)
         job.rates, job.counts = _thinned(job.rates), _thinned(job.counts)
     return found
+
+
+def _lean(one: Numbered) -> Numbered:
+    """Return a line without its words, which a recording of days has a million of."""
+    if type(one.line) is not ExportProgress:
+        return one
+    stage = one.line.stage
+    line = replace(
+        one.line,
+        job_id=intern(one.line.job_id),
+        stage=None if stage is None else intern(stage),
+        **dict.fromkeys(("project_id", "job_correlation_id", "message", "template", "data", "stage_progress")),
+    )
+    return replace(one, line=line, correlation_id="")
 
 
 def _moment(text: str) -> float | None:
