@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from server.conftest import write_images
-from system.processes import end_of, until
+from system.processes import Served, end_of, until
 from system.proxy import Cut, Proxy
 
 DRAWN = ["--no-images", "--ndjson", "--progress", "none"]
@@ -139,6 +139,30 @@ def test_a_pipe_has_bytes_before_the_job_ends(exportctl, served, cells):
     ended = run.end()
     assert ended.status == 0
     assert zipfile.ZipFile(io.BytesIO(first + ended.stdout)).testzip() is None
+
+
+def test_a_pipe_that_got_bytes_of_another_making_is_status_8_and_the_job_goes_on(exportctl, cells, tmp_path):
+    state, last = tmp_path / "state", cells / "cell 0030.png"
+    picture, at = last.read_bytes(), last.stat().st_mtime_ns
+    served = Served.start(exportctl, cells, state=state)
+    run = Run(exportctl, served, cells, "-o", "-")
+    assert os.read(run.process.stdout.fileno(), 4) == b"PK\3\4"
+    served.end(signal.SIGKILL)
+    for ledger in state.glob("jobs/*/ledger"):
+        ledger.unlink()  # so that nobody knows what of the archive is right
+    last.unlink()
+    last.write_bytes(picture)
+    os.utime(last, ns=(at, at))
+    served = Served.start(exportctl, cells, state=state, port=served.port)
+    try:
+        ended = run.end()
+        error = run.lines()[-1]["error"]
+        assert (ended.status, error["code"]) == (8, "BEGUN_ANEW")
+        assert run.job in error["hint"]
+        assert exportctl.run("follow", run.job, *served.options).status == 0
+        assert exportctl.run("download", run.job, *served.options, "-o", "it.zip").status == 0
+    finally:
+        served.end()
 
 
 def test_entries_of_an_archive_read_along_are_extracted(exportctl, served, cells):

@@ -8,11 +8,13 @@ import asyncio
 import os
 import select
 import stat
+from typing import Final
 
 from exportctl.client.partial import Origin
 from exportctl.client.wire import settled
 from exportctl.model.errors import CannotWrite, Damaged
 
+BEGUN_ANEW: Final = "BEGUN_ANEW"
 _GLANCE = 0.05
 """Seconds between two looks at a descriptor that the event loop cannot watch."""
 
@@ -44,7 +46,7 @@ class Pipe:
             raise Damaged(
                 "the download had to begin anew, and what was written already cannot be taken back",
                 hint="-o FILE needs no second beginning",
-                code="BEGUN_ANEW",
+                code=BEGUN_ANEW,
             )
         self._origin = origin
 

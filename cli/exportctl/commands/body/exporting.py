@@ -22,13 +22,14 @@ from exportctl.client.download import Download
 from exportctl.client.extracted import Extracted, forget, left_at
 from exportctl.client.pace import Pace
 from exportctl.client.partial import Partial, discard
+from exportctl.client.pipe import BEGUN_ANEW
 from exportctl.client.unpack import extract, tidy
 from exportctl.client.watch import Watch
 from exportctl.commands.body.amount import amount_of
 from exportctl.commands.body.report import Report, details, error_of, printable, signal_status
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Saving
-from exportctl.model.errors import CancelledElsewhere, CannotWrite, ExportFailed, Usage
+from exportctl.model.errors import CancelledElsewhere, CannotWrite, Damaged, ExportFailed, Usage
 from exportctl.model.job import Job
 from exportctl.model.lines import DownloadProgress, Line, Log, Outcome
 from exportctl.model.whole import whole_left
@@ -107,7 +108,7 @@ async def fetch(
     saved: Saved | None
     folder: Path | None = None
     if destination.is_stdout:
-        saved = await bringing.download(archive, facts).to_descriptor(1)
+        saved = await bringing.to_stdout(archive, facts)
     else:
         report.target = target = target or destination_path(destination, project, archive.job_id)
         folder = destination.folder(project=project.title or project.id, job_id=archive.job_id, today=today())
@@ -218,6 +219,15 @@ class Bringing:
         download = self.download(archive, facts)
         to = download.to_folder if destination.is_folder else download.to_file
         return await to(target, overwrite=destination.overwrite)
+
+    async def to_stdout(self, archive: Archive, facts: asyncio.Future[Archive] | None) -> Saved:
+        """Write the archive to standard output; what goes wrong with that is not the job's end."""
+        try:
+            return await self.download(archive, facts).to_descriptor(1)
+        except Damaged as error:
+            if error.code == BEGUN_ANEW and (way := self.session.resume_hint(self.report)) is not None:
+                error.hint = f"nothing is lost on the server: {way}"
+            raise
 
     async def ahead(self, target: Path, archive: Archive, facts: asyncio.Future[Archive]) -> Saved | None:
         """Bring an archive to `target` while it is made; None where that cannot be now.
