@@ -1,9 +1,7 @@
 """The API's description: it is OpenAPI, it holds every route, and every route answers as it says, whatever is asked."""
 
-import asyncio
 import contextlib
 import os
-import threading
 
 import hypothesis
 import jsonschema_rs
@@ -15,37 +13,12 @@ from hypothesis.errors import Unsatisfiable
 
 from exportctl.server.app import open_app
 from exportctl.server.contract import Endpoint
-from exportctl.server.run import run
+from server.beside import serving_beside
 from server.conftest import TOKEN, write_images
 
 EXAMPLES = int(os.environ.get("EXPORTCTL_FUZZ", "3"))
 """Right and wrong requests of each operation, so many of each."""
 NOT_OF_THE_API = {"/", "/page/{name:path}"}
-
-
-@contextlib.contextmanager
-def serving_beside(settings):
-    """Run a server in a thread of its own, for clients that know no asyncio; yields its URL."""
-    urls, loops, ends, up = [], [], [], threading.Event()
-
-    async def main():
-        loops.append(asyncio.get_running_loop())
-        ends.append(asyncio.Event())
-
-        def ready(url):
-            urls.append(url)
-            up.set()
-
-        await run(settings, ready, ends[0])
-
-    thread = threading.Thread(target=asyncio.run, args=[main()], daemon=True)
-    thread.start()
-    assert up.wait(60), "the server did not start"
-    try:
-        yield urls[0]
-    finally:
-        loops[0].call_soon_threadsafe(ends[0].set)
-        thread.join(60)
 
 
 @pytest.fixture

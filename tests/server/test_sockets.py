@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import socket as socket_module
 
@@ -306,3 +307,14 @@ async def test_a_planned_stop_is_told_to_everybody_before_the_sockets_are_closed
             assert (await socket.wait_for("system-message"))["type"] == "warning"
             async with asyncio.timeout(20):
                 await socket.closed.wait()
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * 1001, 7])
+async def test_a_reason_that_no_log_can_keep_is_refused_and_cancels_nothing(server, text, caplog):
+    async with server.client() as client, connected(server.url, TOKEN) as socket:
+        job_id = await server.start(client)
+        for call in ({"jobId": job_id, "reason": text}, {"jobId": text}):
+            assert (await socket.call("export:cancel", call))["code"] == "BAD_DATA"
+        assert (await socket.call("operation:cancel", {"operationId": text}))["code"] == "BAD_DATA"
+        assert (await server.events(client, job_id))[-1]["event"] == "export:completed"
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

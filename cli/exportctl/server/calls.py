@@ -1,9 +1,12 @@
 """What a client's event may hold, and how one that is wrong is answered."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 LONGEST_TEXT: Final = 1000
+_LONE: Final = re.compile(r"[\ud800-\udfff]")
+"""Halves of a character, which JSON can spell and no log can keep."""
 
 Answer = dict[str, Any]
 
@@ -24,7 +27,7 @@ def refusal_of(code: str, error: str) -> Answer:
 def text_of(data: Mapping[str, Any], name: str) -> str | None:
     """Read a text that may be missing; raises RefusedCallError."""
     value = data.get(name)
-    if value is None or (isinstance(value, str) and len(value) <= LONGEST_TEXT):
+    if value is None or (isinstance(value, str) and len(value) <= LONGEST_TEXT and _LONE.search(value) is None):
         return value
     raise RefusedCallError("BAD_DATA", f"{name} must be a text of at most {LONGEST_TEXT} characters")
 

@@ -9,6 +9,7 @@ connected or the job began. Its first subscription ends that: from then on it ge
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from starlette.requests import cookie_parser
 
 from exportctl.server.answers import status_of, sync_of
 from exportctl.server.auth import ACCESS_COOKIE, SignInError, bearer
-from exportctl.server.calls import LONGEST_TEXT, Answer, RefusedCallError, refusal_of, text_of, whole_of
+from exportctl.server.calls import Answer, RefusedCallError, refusal_of, text_of, whole_of
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.doorway import Server
 from exportctl.server.job import ENDS, JobRecord, Status, timestamp
@@ -228,7 +229,10 @@ class Sockets:
 
     async def _cancel_operation(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
         """Answer as protocol 1 does, with events; but here the job really ends, and only then is it said."""
-        told = {name: data[name] for name in ("operationId", "operationType") if isinstance(data.get(name), str)}
+        told: dict[str, str] = {}
+        for name in ("operationId", "operationType"):
+            with contextlib.suppress(RefusedCallError):
+                told |= {name: text} if (text := text_of(data, name)) is not None else {}
         said: Answer = {"ok": True}
         try:
             record = await self._job(reader, {"jobId": text_of(data, "operationId")})
@@ -238,7 +242,7 @@ class Sockets:
         except RefusedCallError as refusal:
             # Protocol 1 has no acknowledgements: whoever waits is told by the event.
             said = refusal_of(refusal.code, str(refusal))
-            told = {name: text[:LONGEST_TEXT] for name, text in told.items()} | {"error": str(refusal)}
+            told["error"] = str(refusal)
         told["timestamp"] = timestamp(self.site.now())
         await self._emit(reader, "operation:cancel-ack", {"success": said["ok"], **told})
         return said
