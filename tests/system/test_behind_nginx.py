@@ -93,6 +93,14 @@ def test_an_export_goes_through_below_a_path_by_socket_and_by_long_poll(exportct
     assert told == list(range(1, len(told) + 1))
 
 
+def test_the_cookies_of_a_session_are_for_where_the_browser_sees_the_server(url):
+    asked = urllib.request.Request(f"{url}/api/auth/logout", method="POST")
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        given = answer.headers.get_all("Set-Cookie")
+    paths = {re.match(r"\w+", cookie)[0]: re.search(r"Path=([^;]*)", cookie)[1] for cookie in given}
+    assert paths == {"access_token": "/exports/", "refresh_token": "/exports/api/auth", "authenticated": "/exports/"}
+
+
 def test_the_page_works_below_a_path_and_fetches_its_archive_there(url):
     with browsing("phone") as browser:
         browser.open(f"{url}/#token={TOKEN}")
