@@ -181,6 +181,8 @@ async def _begins_so(api: Api, named: Named, unknown: ExportctlError) -> JobStat
             if seen.id.startswith(named.word):
                 found[seen.id] = replace(seen, project_id=seen.project_id or project_id)
     if not found:
+        if named.project_id:  # servers know no jobs of a project that they do not know (`WIRE.md`, HTTP)
+            unknown.hint = unknown.hint or "exportctl projects lists the ids"
         raise unknown
     if len(found) > 1:
         raise ambiguous(named.text, [f"{seen.project_id}/{seen.id}" for seen in found.values()])
