@@ -25,7 +25,7 @@ from exportctl.client.http import Server, open_client
 from exportctl.client.waiting import Slumber
 from exportctl.model.errors import NotAllowed, NotFound, Unreachable
 from exportctl.protocol.events import Cancelled, Completed, Failed
-from waiting import until
+from waiting import PATIENCE, until
 
 JOB, PROJECT, TOKEN = "job-0001", "nuclei", "secret-of-ana"
 
@@ -252,7 +252,7 @@ async def following(peer, bench, *, token=TOKEN, **options):
 
 
 async def end_of(watch):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         return await watch.ended
 
 

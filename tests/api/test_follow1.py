@@ -19,7 +19,7 @@ from exportctl.client.waiting import Slumber, sleep_or
 from exportctl.model.errors import NotAllowed, NotFound, Unreachable
 from exportctl.model.eta import WEIGHTS, Usual
 from exportctl.protocol.events import Cancelled, Completed, Failed
-from waiting import until
+from waiting import PATIENCE, until
 from wire.server1 import HOLD, Export, Job1, Server1, serving
 
 PROJECT = "p1"
@@ -82,7 +82,7 @@ async def started(api, follower, job="j1"):
 
 
 async def end_of(watch):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         return await watch.ended
 
 
@@ -309,7 +309,7 @@ async def test_news_cut_a_wait_short():
     news = asyncio.Event()
     waiting = asyncio.create_task(sleep_or(asyncio.sleep, 3600, news))
     news.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await waiting
 
 

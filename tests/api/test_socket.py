@@ -13,6 +13,7 @@ from exportctl.client.http import Server, open_client
 from exportctl.client.socket import SocketLost, open_socket
 from exportctl.model.errors import NotAllowed
 from exportctl.protocol.happenings import EventReceived
+from waiting import PATIENCE
 
 OPEN = '0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}'
 LET_IN = '40{"sid":"x"}'
@@ -27,7 +28,7 @@ async def peer_that(says):
 @contextlib.asynccontextmanager
 async def socket_to(url, *, token="secret-of-ana"):
     server = Server(url=url, correlation_id="c", token=token)
-    async with asyncio.timeout(20), open_client(server) as http, open_socket(http, server) as socket:
+    async with asyncio.timeout(PATIENCE), open_client(server) as http, open_socket(http, server) as socket:
         yield socket
 
 

@@ -1,6 +1,7 @@
 """The one archive file that all jobs of a project share, written in place (`WIRE.md`, 9), and how it is sent."""
 
 import io
+import os
 import random
 import re
 import zipfile
@@ -46,11 +47,13 @@ class Shelf:
         self.versions.setdefault(project_id, []).append(data)
 
     def cut(self, project_id: str) -> None:
-        """Let the disk lose the archive's end."""
+        """Let the disk lose the archive's end: nobody wrote to it."""
         path = self.path(project_id)
         if path.exists():
+            before = path.stat()
             with path.open("r+b") as file:
-                file.truncate(path.stat().st_size * 2 // 3)
+                file.truncate(before.st_size * 2 // 3)
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def remove(self, project_id: str) -> None:
         self.path(project_id).unlink(missing_ok=True)

@@ -180,7 +180,7 @@ async def test_a_body_that_is_too_large_ends_its_session(http):
 
 async def test_a_session_that_never_connects_is_ended(settings_for, cells):
     async with (
-        serving(settings_for(cells, handshake=0.02)) as server,
+        serving(settings_for(cells, handshake=1)) as server,
         connected(server.url, TOKEN) as known,
         httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http,
     ):

@@ -107,8 +107,8 @@ def test_every_answer_of_a_connection_is_the_file(archive, path):
             reader, writer = await asked(port, path)
             writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())  # before the first is answered
             assert [await body(reader), await body(reader)] == [archive.read_bytes()] * 2
+            await until(lambda: site.ended == [None, None])
             writer.close()
-        assert site.ended == [None, None]
 
     uvloop.run(main())
 
