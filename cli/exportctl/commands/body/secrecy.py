@@ -1,5 +1,7 @@
 """What a command tells, without what it signs in by: a server or a proxy may send that back in its words."""
 
+from typing import Final
+
 from msgspec.structs import asdict, replace
 
 from exportctl.model.errors import ExportctlError
@@ -8,14 +10,15 @@ from exportctl.output.masking import hidden
 
 
 def line_without(line: Line, secrets: set[str]) -> Line:
-    """Return the line; words of others in it are looked through."""
-    match line:
-        case Result(error=ErrorDetails() as error):
-            return replace(line, error=replace(error, **_clean(error, secrets)))
-        case CheckRow() | ConnectionChanged() | Log() | ExportFailedLine():
-            return replace(line, **_clean(line, secrets))
-        case _:
-            return line
+    """Return the line; words of others in it are looked through.
+
+    Nearly every line is an event's and is let by: five comparisons for each were a twentieth of all its time.
+    """
+    if type(line) in _WITH_WORDS:
+        return replace(line, **_clean(line, secrets))
+    if isinstance(line, Result) and line.error is not None:
+        return replace(line, error=replace(line.error, **_clean(line.error, secrets)))
+    return line
 
 
 def error_without(error: ExportctlError, secrets: set[str]) -> ExportctlError:
@@ -25,7 +28,8 @@ def error_without(error: ExportctlError, secrets: set[str]) -> ExportctlError:
     return error
 
 
-_WORDS = ("message", "hint", "reason", "error")
+_WITH_WORDS: Final = frozenset({CheckRow, ConnectionChanged, Log, ExportFailedLine})
+_WORDS: Final = frozenset({"message", "hint", "reason", "error"})
 
 
 def _clean(record: Line | ErrorDetails, secrets: set[str]) -> dict[str, str]:
