@@ -53,15 +53,23 @@ def content_range(response: httpx.Response) -> Part | None:
 
 def is_packed(response: httpx.Response) -> bool:
     """Return whether the body is the archive packed once more, in a way that can be unpacked as it comes."""
-    return _encoding(response) == "gzip"
+    return _encoding(response.headers) == "gzip"
+
+
+def is_plain(headers: httpx.Headers) -> bool:
+    """Return whether the body is what was asked for, packed in no way."""
+    return _encoding(headers) in {"", "identity"}
+
+
+def length_in(headers: httpx.Headers) -> int | None:
+    """Return the length of what is sent, in bytes; None where that is not said, or is nonsense."""
+    length = headers.get("Content-Length", "")
+    return int(length) if length.isascii() and length.isdigit() else None
 
 
 def content_length(response: httpx.Response) -> int | None:
     """Return the length of the archive, or of the part of it, in bytes; None where what comes is packed once more."""
-    if is_packed(response):
-        return None
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isascii() and length.isdigit() else None
+    return None if is_packed(response) else length_in(response.headers)
 
 
 def sha256_of(response: httpx.Response) -> str | None:
@@ -90,7 +98,7 @@ def check_kind(response: httpx.Response, url: str, *, may_be_packed: bool = Fals
     `Damaged` where they were packed on the way, which was asked not to be, in a way that cannot be unpacked here;
     `Unreachable` for a page for people: the sign-in of a proxy, a portal's greeting.
     """
-    if _encoding(response) not in {"", "identity"} and not (may_be_packed and is_packed(response)):
+    if not is_plain(response.headers) and not (may_be_packed and is_packed(response)):
         raise Damaged(
             "the archive comes packed once more, which was not asked for",
             hint="a proxy in front of the server does that: exportctl doctor",
@@ -101,8 +109,8 @@ def check_kind(response: httpx.Response, url: str, *, may_be_packed: bool = Fals
         raise failures.no_archive(url)
 
 
-def _encoding(response: httpx.Response) -> str:
-    said: str = response.headers.get("Content-Encoding", "identity")
+def _encoding(headers: httpx.Headers) -> str:
+    said: str = headers.get("Content-Encoding", "identity")
     return said.strip().lower()
 
 

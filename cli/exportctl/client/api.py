@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from exportctl.client import failures
+from exportctl.client import answers, failures
 from exportctl.client.asking import ATTEMPTS, PROTOCOL_2, RESTARTS, Asker
 from exportctl.model.errors import NotFound
 from exportctl.protocol.dialects import dialect1, dialect2, reading, wording
@@ -254,12 +254,10 @@ class Api(Asker):
     async def measure(self, project_id: str, job_id: str) -> ArchiveFacts:
         """Return what the server says of the archive, by its headers."""
         headers = await self.head_download(project_id, job_id)
-        is_plain = headers.get("Content-Encoding", "identity").strip().lower() == "identity"
-        length = headers.get("Content-Length", "") if is_plain else ""
         named = _FILE_NAME.search(headers.get("Content-Disposition", ""))
         return ArchiveFacts(
             file_name=None if named is None else named[1],
-            size=int(length) if length.isascii() and length.isdigit() else None,
+            size=answers.length_in(headers) if answers.is_plain(headers) else None,
         )
 
     @staticmethod

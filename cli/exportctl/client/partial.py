@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -219,26 +220,27 @@ class Partial:
 
 def is_left(path: Path) -> bool:
     """Whether bytes lie in the partial at `path` that no command is fetching on with right now."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.fstat(descriptor).st_size > 0
-        finally:
-            os.close(descriptor)
+    with contextlib.suppress(OSError), _taken(path) as descriptor:
+        return os.fstat(descriptor).st_size > 0
     return False
 
 
 def discard(path: Path) -> None:
     """Take away the partial at `path`, whose archive there will not be, unless a command is writing to it."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-            path.with_name(path.name + ".json").unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
+    with contextlib.suppress(OSError), _taken(path):
+        path.unlink()
+        path.with_name(path.name + ".json").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _taken(path: Path) -> Iterator[int]:
+    """Hold the partial that lies at `path`, as a descriptor. Raises `OSError` where there is none, or it is held."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def cannot_write(target: Path, error: OSError) -> CannotWrite:
