@@ -25,8 +25,8 @@ from exportctl.commands.body.starting import (
     begin,
     begun_before,
     joined,
-    named_job,
     running_job,
+    taken_up,
     wanted_job,
 )
 from exportctl.commands.body.stopping import Stopping
@@ -184,10 +184,7 @@ async def _claim(
         found = await running_job(reach.api, project, orjson.loads(wanted.options or "{}")) if joins else None
         if found is None or found != claimed.job_id:
             raise
-        begun = joined(session, project, found)
-        session.report.job_id = found
-        session.memory.begin(session.report, named_job(wanted, begun))
-        return None, begun
+        return None, taken_up(session, wanted, joined(session, project, found))
 
 
 def _fixed_places(wanted: KnownJob) -> list[Path]:

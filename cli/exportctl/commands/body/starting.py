@@ -93,6 +93,13 @@ def joined(session: Session, project: Project, job_id: str) -> Begun:
     return Begun(job_id=job_id, is_joined=True)
 
 
+def taken_up(session: Session, wanted: KnownJob, begun: Begun) -> Begun:
+    """Note that the session's job is one that was begun before, in place of one of its own."""
+    session.report.job_id = begun.job_id
+    session.memory.begin(session.report, named_job(wanted, begun))
+    return begun
+
+
 async def begun_before(session: Session, api: Api, project: Project, wanted: KnownJob) -> Begun | None:
     """Return the job of this very command that was interrupted while its archive came; None where there is none.
 
@@ -121,9 +128,7 @@ async def begun_before(session: Session, api: Api, project: Project, wanted: Kno
             f"job {job.job_id} of this command was interrupted while its archive came: it goes on (a new export:"
             " --overwrite)",
         )
-        session.report.job_id = job.job_id
-        session.memory.begin(session.report, same)
-        return begun
+        return taken_up(session, wanted, begun)
     return None
 
 
