@@ -25,6 +25,8 @@ ABOUT: Final[ContextVar[Mapping[str, Any]]] = ContextVar("ABOUT", default=Mappin
 """What the task at hand is about: `requestId`, `correlationId`, `jobId`, `user`."""
 ACCESS: Final = logging.getLogger("exportctl.access")
 _FACTS: Final = "exportctl_facts"
+_OF_CLIENTS: Final = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
+"""Uvicorn's warnings."""
 _MOST_LINES: Final = 10_000
 _LAST_SECONDS: Final = 1.0
 
@@ -34,10 +36,6 @@ logger = logging.getLogger(__name__)
 def facts(**known: Any) -> dict[str, Any]:
     """Return the `extra` of a record; `event` names what happened, None is left out."""
     return {_FACTS: {name: value for name, value in known.items() if value is not None}}
-
-
-_OF_CLIENTS: Final = frozenset({"Invalid HTTP request received.", "Unsupported upgrade request."})
-"""Uvicorn's warnings."""
 
 
 def about(**known: Any) -> None:

@@ -47,11 +47,10 @@ class Silent:
     async def _open(self, session: str) -> None:
         self._opened[session] = None
         while len(self._opened) > MOST:
-            oldest = next(iter(self._opened))
-            del self._opened[oldest]
-            await self._end(oldest)
+            await self._end(next(iter(self._opened)))
 
     async def _end(self, session: str) -> None:
+        self._opened.pop(session, None)
         socket = self._server.eio.sockets.pop(session, None)
         if socket is None:
             return

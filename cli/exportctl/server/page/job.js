@@ -13,7 +13,7 @@ export function hasEnded(job) {
 
 /** Make a job of the status that the server tells of it. One that runs is to be followed from `seq` on. */
 export function fromStatus(status) {
-  const ended = ["completed", "failed", "cancelled"].includes(status.status);
+  const ended = hasEnded(status);
   return {
     id: status.id,
     project: status.projectId,
