@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+from starlette.background import BackgroundTask
 
 from exportctl.client import follow1
 from exportctl.client.api import Api
@@ -117,6 +118,31 @@ async def test_events_that_are_lost_while_the_socket_is_up_are_made_up_for_by_th
             assert isinstance((await end_of(watch)).end, Completed)
     assert server.opened == 1
     assert [line.source for line in bench.told("export:completed")] == ["poll"]
+
+
+async def test_what_the_socket_said_before_the_status_is_told_though_it_is_read_behind_it(bench, monkeypatch):
+    monkeypatch.setattr(follow1, "UNREAD_SECONDS", PATIENCE)
+
+    class Overtaken(Server1):
+        async def status(self, request):
+            answer = await super().status(request)
+            answer.background = BackgroundTask(self.catch_up)
+            return answer
+
+        async def catch_up(self):
+            await asyncio.sleep(0.2)  # the socket's way is the longer one
+            await self.tell(frame("j1", "started"))
+            await self.tell(frame("j1", "progress", progress=40))
+            await self.tell(frame("j1", "completed", warnings=[]))
+
+    server = Overtaken([export("answer")])
+    with serving(server):
+        async with following(server, bench) as (api, follower):
+            await api.start(PROJECT, {}, name="n", key="k")
+            server.jobs["j1"].said = "completed"
+            assert isinstance((await end_of(follower.watch(PROJECT, "j1"))).end, Completed)
+    assert [line.progress for line in bench.told("export:progress")] == [40]
+    assert [line.source for line in bench.told("export:completed")] == ["socket"]
 
 
 async def test_a_socket_refused_for_a_sign_in_that_ran_out_is_opened_again_once_it_is_renewed(bench):

@@ -47,6 +47,8 @@ CONFIRM_TRIES: Final = 4
 CANCEL_FROM: Final = 5.0
 CANCEL_SECONDS: Final = 0.5
 """No cancellation before this progress and this long after the start: it would end the server's process (6)."""
+UNREAD_SECONDS: Final = 0.1
+"""How long an end that the socket has not told of waits for it."""
 ANSWER_SECONDS: Final = 15.0
 """The server's loop stands still while it draws (13)."""
 
@@ -197,6 +199,9 @@ class StatusDialogue:
             else:
                 self.desk.answered()
                 case.failing_since, case.missing, case.rest = None, 0, None
+                if self.desk.socket is not None and case.story.heard is None and ends.end_of(seen) is not None:
+                    # What the socket said before that answer may lie here unread: behind the end it would be lost.
+                    await sleep_or(asyncio.sleep, UNREAD_SECONDS, case.look)
                 await self._judge(case, seen, may_doubt=had_heard)
 
     def _pause(self, case: Case) -> float:
