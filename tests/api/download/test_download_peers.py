@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from download_peer import CUT, DIGEST, JOB, OTHER, SIZE, WHOLE, Asked, Bench
+from download_peer import CUT, DIGEST, JOB, OTHER, SIZE, WHOLE, Asked, Bench, names
 from exportctl.client import intake
 from exportctl.client.download import ATTEMPTS
 from exportctl.client.extracted import forget
@@ -21,12 +21,8 @@ from exportctl.client.partial import Origin, Partial
 from exportctl.model.errors import CannotWrite, Damaged, Unreachable
 from waiting import until
 
-TESTS = str(Path(__file__).parent.parent)
+TESTS = str(Path(__file__).parents[2])
 WEAK = 'W/"size-mtime"'
-
-
-def names(target):
-    return sorted(path.name for path in target.parent.iterdir())
 
 
 def begun(target, content, *, etag=WEAK, size=SIZE, sha256=None):
