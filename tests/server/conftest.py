@@ -103,6 +103,14 @@ def cells(tmp_path):
 
 
 @pytest.fixture
+def folder(tmp_path):
+    """Make an empty folder, to be made a project."""
+    made = tmp_path / "project"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
 async def server(settings_for, cells):
     """A server of one project, `cells`."""
     async with serving(settings_for(cells)) as running:
