@@ -1,0 +1,28 @@
+"""Bars for the tests, and the look at what they leave behind."""
+
+import pytest
+from tqdm import tqdm
+
+from unit.bars_on_screen import Bench
+
+
+@pytest.fixture
+def open_bench():
+    opened = []
+
+    def start(columns=80, lines=24):
+        opened.append(Bench(columns, lines))
+        return opened[-1]
+
+    yield start
+    for bench in opened:
+        bench.screen.close()
+
+
+@pytest.fixture(autouse=True)
+def no_bar_is_leaked():
+    yield
+    leaked = list(tqdm._instances)
+    for bar in leaked:
+        bar.close()
+    assert not leaked, "a bar was left open"
