@@ -182,7 +182,7 @@ async def test_a_socket_is_opened_by_the_cookie_and_told_of_its_users_jobs_alone
         async with connected(site.url, None, cookies=ana.cookies) as client:
             assert (await client.call("export:subscribe", {"jobId": job, "after": 0}))["ok"]
         async with connected(site.url, None, cookies={"access_token": "rubbish"}) as client:
-            assert client.refusal["message"] == "Invalid access token"
+            assert client.refusal["message"] == "Authentication failed"
 
 
 async def test_a_server_that_signs_nobody_in_has_no_sign_in(server):

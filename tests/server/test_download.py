@@ -134,6 +134,30 @@ async def test_conditions_on_the_validator_are_kept(done):
     assert (await client.get(path, headers=[("If-Match", '"x"'), ("If-Match", etag)])).status_code == 200
 
 
+async def test_its_date_is_as_good_as_its_etag(done):
+    client, path, whole, _ = done
+    date = whole.headers["Last-Modified"]
+    before, after = "Tue, 24 Nov 2020 06:00:00 GMT", "Tue, 24 Nov 2099 06:00:00 GMT"
+    part = await client.get(path, headers={"Range": "bytes=3-5", "If-Range": date})
+    assert (part.status_code, part.content, part.headers["Last-Modified"]) == (206, whole.content[3:6], date)
+    for name, value, status in [
+        ("If-Modified-Since", date, 304),
+        ("If-Modified-Since", after, 304),
+        ("If-Modified-Since", before, 200),
+        ("If-Modified-Since", "yesterday", 200),
+        ("If-Unmodified-Since", date, 200),
+        ("If-Unmodified-Since", after, 200),
+        ("If-Unmodified-Since", before, 412),
+        ("If-Unmodified-Since", "Tue, 99 Nov 2020 06:00:00 GMT", 200),
+    ]:
+        assert (await client.get(path, headers={name: value})).status_code == status, (name, value)
+    # An ETag goes before a date (RFC 9110, 13.2.2).
+    both = {"If-None-Match": '"x"', "If-Modified-Since": after}
+    assert (await client.get(path, headers=both)).status_code == 200
+    both = {"If-Match": whole.headers["ETag"], "If-Unmodified-Since": before}
+    assert (await client.get(path, headers=both)).status_code == 200
+
+
 async def test_two_exports_of_one_project_are_two_archives(server, done):
     client, path, whole, _ = done
     job_id = await server.start(client, {"includeVisualizations": False})

@@ -44,7 +44,6 @@ ANSWERED_OTHERWISE = {
     ("GET", "/api/projects/nope/export/history", 400): ({200}, "the empty list of any unknown project"),
     ("GET", "/api/projects/ID/export", 404): ({405}, "there is such a path, for POST"),
     ("DELETE", "/api/projects/ID/export/ID/cancel", 404): ({405}, "the same"),
-    ("GET", "/api/export/formats/", 200): ({307}, "a browser follows"),
     ("OPTIONS", "/api/projects/ID/export", 204): ({405}, "pages of other origins may not use this server"),
     ("GET", "/api/projects/ID/export/history", 304): ({200}, "answers that change have no validator"),
     ("POST", "/api/projects/ID/export/ID/cancel", 200): ({200, 404}, "an unknown or foreign job is not there"),

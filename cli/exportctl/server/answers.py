@@ -1,6 +1,6 @@
 """What HTTP answers look like: JSON, errors, and the status of a job.
 
-Every answer carries `Export-Protocol: 2`. An error is `{success: false, error, code, hint?, requestId?}` in English,
+An error is `{success: false, error, code, hint?, requestId?}` in English,
 with no path of this machine and no traceback, whatever went wrong.
 """
 
@@ -17,8 +17,6 @@ from exportctl.server import bodies
 from exportctl.server.job import JobRecord, timestamp
 from exportctl.server.tracing import request_id
 
-PROTOCOL_HEADER = "Export-Protocol"
-PROTOCOL = "2"
 _UNAUTHORIZED = 401
 PAUSE_HEADER = "Export-Pause"
 """The seconds that an answer in two pieces pauses between them."""
@@ -52,7 +50,7 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer with JSON that no cache may keep."""
-    kept = {PROTOCOL_HEADER: PROTOCOL, "Cache-Control": "no-store", **(headers or {})}
+    kept = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, kept, "application/json")
 
 

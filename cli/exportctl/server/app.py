@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import socketio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_refusal
 from exportctl.server.auth import Guard
@@ -37,7 +37,21 @@ def build_app(site: Site, sockets: Sockets) -> ASGIApp:
     )
     both = socketio.ASGIApp(sockets.server, other_asgi_app=site.meters.measured(starlette))
     doorway = Doorway(sockets.server.eio, both, "/socket.io/")
-    return traced(secured(doorway), site.settings.new_id)
+    return traced(secured(_unslashed(doorway)), site.settings.new_id)
+
+
+def _unslashed(app: ASGIApp) -> ASGIApp:
+    """Return the application, a slash behind a path of the API as if it were not there: protocol 1 took such.
+
+    Starlette would lead a client elsewhere, to a place that is none below a path of a proxy.
+    """
+
+    async def unslashing(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/api/"):
+            scope["path"] = scope["path"].rstrip("/")  # in place: what the routes note in it is read outside
+        await app(scope, receive, send)
+
+    return unslashing
 
 
 @asynccontextmanager

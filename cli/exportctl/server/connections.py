@@ -11,7 +11,6 @@ import resource
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
-from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER
 from exportctl.server.security import HEADERS
 from exportctl.server.sending import FileProtocol
 
@@ -108,7 +107,6 @@ class Connection(FileProtocol):
         body = json.dumps({"success": False, "error": error, "code": code}).encode()
         headers = {
             **HEADERS,
-            PROTOCOL_HEADER: PROTOCOL,
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             "Connection": "close",

@@ -13,9 +13,9 @@ import msgspec
 
 from exportctl import __version__
 from exportctl.server import bodies
-from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER
 from exportctl.server.auth import ACCESS_COOKIE
 from exportctl.server.contract import Endpoint, Media, Parameter
+from exportctl.server.security import PROTOCOL, PROTOCOL_HEADER
 
 _UNAUTHORIZED = 401
 _WAITING = frozenset({429, 503})

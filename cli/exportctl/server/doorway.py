@@ -8,7 +8,6 @@ refused, and such sessions end, before it sees them; bodies are read whole, boun
 
 import asyncio
 import contextlib
-import json
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,6 +23,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exportctl.protocol.errors import ProtocolError
 from exportctl.protocol.socketio import RESERVED, ConnectError, Event, Partial, decode
 from exportctl.protocol.socketio import Packet as Sent
+from exportctl.server.handshakes import (
+    BAD_REQUEST,
+    NO_SOCKET,
+    SESSION_UNKNOWN,
+    Problem,
+    answer,
+    is_at,
+    problem_of,
+    refuse,
+)
 
 LARGEST_BODY: Final = 1_000_000
 """Bytes of one POST: `maxPayload` of the handshake."""
@@ -40,13 +49,6 @@ _TEXT = re.compile(r"[1356]|2probe\Z", re.ASCII)
 """The server pings; a client's is the probe of a socket."""
 _BASE64 = re.compile(r"b[A-Za-z0-9+/]*={0,2}\Z", re.ASCII)
 _SEPARATOR = "\x1e"
-
-# The words of the official implementation, by its numbers.
-_TRANSPORT_UNKNOWN = (0, "Transport unknown")
-_SESSION_UNKNOWN = (1, "Session ID unknown")
-_BAD_METHOD = (2, "Bad handshake method")
-_BAD_REQUEST = (3, "Bad request")
-_BAD_VERSION = (5, "Unsupported protocol version")
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library publishes no types
@@ -127,24 +129,18 @@ class Doorway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
-        if scope["type"] not in {"http", "websocket"} or not f"{scope['path']}/".startswith(self._path):
+        if scope["type"] != "websocket" and (scope["type"] != "http" or not is_at(self._path, scope)):
             await self._app(scope, receive, send)
             return
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         sid = query.get("sid", [None])[0]
         socket = self._server.sockets.get(sid) if sid is not None else None
-        problem = _problem(scope, query)
-        if problem is None and sid is not None and (socket is None or socket.closed):
-            problem = _SESSION_UNKNOWN
-        if problem is None and socket is not None and not await _is_alive(socket):
-            problem = _SESSION_UNKNOWN
-        if problem is None and socket is not None and await self._is_anothers(scope, socket):
-            problem = _BAD_REQUEST
-        if problem == _SESSION_UNKNOWN and sid in self._left and scope["type"] == "http":
+        problem = await self._problem(scope, query, socket)
+        if problem == SESSION_UNKNOWN and sid in self._left and scope["type"] == "http":
             self._left.remove(sid)
-            await _answer(send, 200, b"6", b"text/plain; charset=UTF-8")
+            await answer(send, 200, b"6", b"text/plain; charset=UTF-8")
         elif problem is not None:
-            await _refuse(scope, receive, send, problem)
+            await refuse(scope, receive, send, problem)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send, socket)
         elif scope["method"] == "GET" and socket is not None:
@@ -153,6 +149,16 @@ class Doorway:
             await self._post(scope, receive, send, socket)
         else:
             await self._app(scope, receive, send)
+
+    async def _problem(self, scope: Scope, query: dict[str, list[str]], socket: Any) -> Problem | None:
+        if not is_at(self._path, scope):
+            return NO_SOCKET
+        problem = problem_of(scope, query)
+        if problem is not None or "sid" not in query:
+            return problem
+        if socket is None or socket.closed or not await _is_alive(socket):
+            return SESSION_UNKNOWN
+        return BAD_REQUEST if await self._is_anothers(scope, socket) else None
 
     async def _is_anothers(self, scope: Scope, socket: Any) -> bool:
         """Say whether a session has a socket, or for a second socket: is about to. A request waits for that shortly."""
@@ -199,7 +205,7 @@ class Doorway:
         sid = socket.sid
         if sid in self._polled and not socket.upgrading:
             await socket.close(wait=False, reason=self._server.reason.TRANSPORT_ERROR)
-            await _refuse(scope, receive, send, _BAD_REQUEST)
+            await refuse(scope, receive, send, BAD_REQUEST)
             return
         request = await receive()
         self._polled.add(sid)
@@ -222,7 +228,7 @@ class Doorway:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         if socket.closed:
             # Since this task was made.
-            await _answer(send, 200, b"6", b"text/plain; charset=UTF-8")
+            await answer(send, 200, b"6", b"text/plain; charset=UTF-8")
         else:
             await self._app(scope, receive, send)
 
@@ -231,7 +237,7 @@ class Doorway:
         body = await _body(receive)
         if body is None or not self._are_packets(body, socket):
             await self._end(socket)
-            await _refuse(scope, receive, send, _BAD_REQUEST)
+            await refuse(scope, receive, send, BAD_REQUEST)
             return
         headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-length"]
         whole = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
@@ -267,19 +273,6 @@ class Doorway:
         socket.queue.put_nowait(Packet(NOOP))
         if socket.sid not in self._polled:
             self._server.sockets.pop(socket.sid, None)
-
-
-def _problem(scope: Scope, query: dict[str, list[str]]) -> tuple[int, str] | None:
-    wanted = "websocket" if scope["type"] == "websocket" else "polling"
-    if query.get("transport") != [wanted]:
-        return _TRANSPORT_UNKNOWN
-    if query.get("EIO") != ["4"]:
-        return _BAD_VERSION
-    if scope["type"] == "http":
-        method = scope["method"]
-        if method not in {"GET", "POST", "OPTIONS"} or (method == "POST" and "sid" not in query):
-            return _BAD_METHOD
-    return None
 
 
 async def _is_alive(socket: Any) -> bool:
@@ -324,21 +317,3 @@ def _once(first: Message, receive: Receive) -> Receive:
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, problem: tuple[int, str]) -> None:
-    code, message = problem
-    if scope["type"] == "websocket":
-        await receive()
-        if problem == _BAD_REQUEST:
-            # As the official implementation: what is wrong is not the handshake.
-            await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": 1002, "reason": message})
-        return
-    await _answer(send, 400, json.dumps({"code": code, "message": message}).encode(), b"application/json")
-
-
-async def _answer(send: Send, status: int, body: bytes, kind: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

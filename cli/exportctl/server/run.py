@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from exportctl.server.app import open_app
@@ -125,6 +126,12 @@ class _PatientSocket(WebSocketsSansIOProtocol):
         """Forget the peer."""
         self._forgive()
         super().connection_lost(exc)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Note that a refused upgrade was answered: uvicorn takes it for one without an answer, and logs an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
 
     def _forgive(self) -> None:
         if self._cut is not None:

@@ -21,7 +21,7 @@ from engineio.packet import Packet
 from starlette.requests import cookie_parser
 
 from exportctl.server.answers import status_of, sync_of
-from exportctl.server.auth import ACCESS_COOKIE, SignInError, bearer
+from exportctl.server.auth import ACCESS_COOKIE, TOKEN_NEEDED, TOKEN_WRONG, SignInError, bearer
 from exportctl.server.calls import Answer, RefusedCallError, refusal_of, text_of, whole_of
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.doorway import Server
@@ -76,7 +76,11 @@ class Sockets:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._spelling = Spelling()
         self.server = Server(
-            async_mode="asgi", logger=_library, engineio_logger=_library, ping_interval=site.settings.ping
+            async_mode="asgi",
+            logger=_library,
+            engineio_logger=_library,
+            ping_interval=site.settings.ping,
+            cors_allowed_origins=[],  # looked at before it (`handshakes.py`), which knows of TLS
         )
         self._silent = Silent(self.server, site.settings.handshake)
         # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
@@ -133,7 +137,9 @@ class Sockets:
         try:
             user = self.site.guard.user_of(token, _cookie(environ))
         except SignInError as error:
-            raise socketio.exceptions.ConnectionRefusedError(str(error)) from error
+            # In protocol 1's two texts: by "auth" in them its web client knows that it must renew its session.
+            said = str(error) if str(error) == TOKEN_NEEDED else TOKEN_WRONG
+            raise socketio.exceptions.ConnectionRefusedError(said) from error
         self._silent.connected(sid)
         reader = self._readers[sid] = _Reader(sid, user)
         for record in self.site.engine.running(user):

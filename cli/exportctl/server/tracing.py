@@ -39,10 +39,10 @@ def traced(app: ASGIApp, new_id: Callable[[], str]) -> ASGIApp:
         async def noted(message: MutableMapping[str, Any]) -> None:
             nonlocal status, sent
             match message["type"]:
-                case "http.response.start":
+                case "http.response.start" | "websocket.http.response.start":
                     status = message["status"]
                     message = {**message, "headers": [*message.get("headers", ()), *given]}
-                case "http.response.body":
+                case "http.response.body" | "websocket.http.response.body":
                     sent += len(message.get("body", b""))
                 case _ if message["type"] == ZERO_COPY:
                     sent += message["count"]

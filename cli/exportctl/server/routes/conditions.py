@@ -1,6 +1,10 @@
-"""What all answers with an archive's bytes share: whether there is one, its validator, conditions, its name."""
+"""What all answers with an archive's bytes share: whether there is one, its validators, conditions, its name.
+
+Its date is as strong as its ETag: the bytes of a job's archive are the same from the moment it is completed.
+"""
 
 import re
+from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -40,6 +44,31 @@ def is_another(request: Request, etag: str) -> bool:
 def is_known(request: Request, etag: str) -> bool:
     """Say whether If-None-Match holds this archive, compared weakly (13.1.2); asked after If-Match (13.2.2)."""
     return bool(_listed(request, "If-None-Match") & {etag, f"W/{etag}", "*"})
+
+
+def date_of(record: JobRecord) -> str:
+    """Return when the archive was completed, as HTTP spells it (RFC 9110, 5.6.7): in whole seconds."""
+    return formatdate(int(record.completed or record.created), usegmt=True)
+
+
+def is_newer(request: Request, date: str) -> bool:
+    """Say whether the archive is newer than `If-Unmodified-Since`, which counts where there is no If-Match (13.1.4)."""
+    since = _seconds(request.headers.get("If-Unmodified-Since"))
+    return "If-Match" not in request.headers and since is not None and since < (_seconds(date) or 0)
+
+
+def is_as_old(request: Request, date: str) -> bool:
+    """Say whether it is no newer than `If-Modified-Since`, which counts where there is no If-None-Match (13.1.3)."""
+    since = _seconds(request.headers.get("If-Modified-Since"))
+    return "If-None-Match" not in request.headers and since is not None and since >= (_seconds(date) or 0)
+
+
+def _seconds(date: str | None) -> float | None:
+    """Return a date of HTTP in Unix seconds; what is none is as if it were not there."""
+    try:
+        return None if date is None else parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _listed(request: Request, name: str) -> set[str]:

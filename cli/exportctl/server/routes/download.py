@@ -18,18 +18,21 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from exportctl.server import bodies
-from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal, answer
+from exportctl.server.answers import Refusal, answer
 from exportctl.server.contract import Endpoint, Media, Parameter, Promise
 from exportctl.server.job import Status
 from exportctl.server.routes import live
 from exportctl.server.routes.conditions import (
     archive_of,
+    date_of,
     disconnected,
     disposition,
     etag_of,
     gone,
     is_another,
+    is_as_old,
     is_known,
+    is_newer,
     name_for,
 )
 from exportctl.server.sending import send_part
@@ -53,9 +56,16 @@ _DOWNLOAD = Promise(
         Parameter(name="live", type=str, says="`1`: the bytes as they are made, from `offset` on."),
         Parameter(name="offset", type=str, says="The first byte of `live=1`."),
         Parameter(name="Range", type=str, where="header", says="One range of bytes (RFC 9110, 14.2)."),
-        Parameter(name="If-Range", type=str, where="header", says="The strong ETag that `Range` is good for."),
+        Parameter(
+            name="If-Range",
+            type=str,
+            where="header",
+            says="The ETag, or date, of the archive that `Range` is good for.",
+        ),
         Parameter(name="If-Match", type=str, where="header", says="412 where the archive is another one."),
         Parameter(name="If-None-Match", type=str, where="header", says="304 where the archive is this one."),
+        Parameter(name="If-Unmodified-Since", type=str, where="header", says="412 where the archive is newer."),
+        Parameter(name="If-Modified-Since", type=str, where="header", says="304 where the archive is not newer."),
     ),
 )
 
@@ -78,22 +88,22 @@ def routes(site: Site) -> list[Endpoint]:
         if live.is_asked(request):
             return await live.answer(site, record, request)
         archive = archive_of(record, site.settings.clocks.now())
-        etag = etag_of(record)
+        etag, date = etag_of(record), date_of(record)
         headers = {
-            PROTOCOL_HEADER: PROTOCOL,
             "ETag": etag,
+            "Last-Modified": date,
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-transform",
             "Content-Disposition": disposition(name_for(request, archive)),
             "X-Accel-Buffering": "no",
         }
-        if is_another(request, etag):
+        if is_another(request, etag) or is_newer(request, date):
             raise Refusal(412, "PRECONDITION_FAILED", "The archive is another one now", headers=headers)
-        if is_known(request, etag):
+        if is_known(request, etag) or is_as_old(request, date):
             return Response(None, 304, headers)
         # Of the whole archive, whatever part is sent (RFC 9530, 3).
         headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(archive.sha256)).decode()}:"
-        part, ranged = _part(request, etag, archive.size)
+        part, ranged = _part(request, {etag, date}, archive.size)
         if not part:
             raise Refusal(
                 416,
@@ -148,15 +158,15 @@ class FileSlice(Response):
         await send({"type": "http.response.body"})
 
 
-def _part(request: Request, etag: str, size: int) -> tuple[range, bool]:
+def _part(request: Request, validators: set[str], size: int) -> tuple[range, bool]:
     """Return the bytes to send, and whether that is the part a Range asked for; an empty part is past the end.
 
-    A Range counts for GET (14.2), if it is one range of bytes, and If-Range this very archive (13.1.5); one that is
-    invalid is as if it were not there (14.1.1).
+    A Range counts for GET (14.2), if it is one range of bytes, and If-Range names this very archive by one of its
+    `validators` (13.1.5); one that is invalid is as if it were not there (14.1.1).
     """
     whole = range(size), False
     found = _RANGE.match(request.headers.get("Range", ""))
-    if found is None or request.method != "GET" or request.headers.get("If-Range", etag) != etag:
+    if found is None or request.method != "GET" or request.headers.get("If-Range") not in {None, *validators}:
         return whole
     first, last, suffix = found.groups()
     if suffix is not None:

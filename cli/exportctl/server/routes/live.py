@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
+from exportctl.server.answers import Refusal
 from exportctl.server.growth import Growth, LostError
 from exportctl.server.job import JobRecord
 from exportctl.server.routes.conditions import (
@@ -44,7 +44,6 @@ async def answer(site: Site, record: JobRecord, request: Request) -> Response:
         growth = await _whole(site, record)
     etag = etag_of(record)
     headers = {
-        PROTOCOL_HEADER: PROTOCOL,
         "ETag": etag,
         "Cache-Control": "private, no-store, no-transform",
         "X-Accel-Buffering": "no",

@@ -3,7 +3,6 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER
 from exportctl.server.contract import Endpoint, Media, Promise
 from exportctl.server.meters import CONTENT_TYPE
 from exportctl.server.site import Site
@@ -13,7 +12,7 @@ def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
 
     async def metrics(_request: Request) -> Response:
-        headers = {PROTOCOL_HEADER: PROTOCOL, "Cache-Control": "no-store", "Content-Type": CONTENT_TYPE}
+        headers = {"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE}
         return Response(site.meters.text(), headers=headers)
 
     promise = Promise(says="Numbers for Prometheus", gives={200: Media(kind="text/plain")}, is_open=True)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from exportctl.server.answers import PROTOCOL, PROTOCOL_HEADER, Refusal
+from exportctl.server.answers import Refusal
 from exportctl.server.routes.conditions import is_known
 from exportctl.server.site import Site
 
@@ -41,7 +41,6 @@ class _File:
     def answer(self, request: Request) -> Response:
         """Send it, or say that the browser has it."""
         headers = {
-            PROTOCOL_HEADER: PROTOCOL,
             "Cache-Control": "no-cache",
             "Content-Security-Policy": _POLICY,
             "ETag": self.etag,
