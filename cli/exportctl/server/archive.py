@@ -14,7 +14,6 @@ import hashlib
 import os
 import struct
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +21,14 @@ from io import FileIO
 from pathlib import Path
 from typing import IO
 
+from isal import isal_zlib
+
 BLOCK = 1 << 20
 WHOLE = 4 * BLOCK
 """Files up to this size are read once, into memory; larger ones twice, block by block."""
 
-DEFLATE_LEVEL = 4
-"""On COCO and YOLO text level 4 packs 113 and 68 MB/s to 28 and 44 %, level 6 43 and 22 MB/s to 25 and 41 %."""
+_LEVEL = 3
+"""ISA-L's last: COCO, YOLO, CSV at 390 to 490 MB/s to 33, 27, 37 %; zlib's level 4: at 80 to 100 to 34, 27, 36 %."""
 
 _STORED, _DEFLATED = 0, 8  # 4.4.5
 _UTF8 = 1 << 11  # 4.4.4, bit 11
@@ -137,9 +138,9 @@ class ArchiveWriter:
 
     def append(self, name: str, data: bytes | memoryview, *, deflate: bool) -> None:
         """Add an entry from memory."""
-        crc, packed = zlib.crc32(data), data
+        crc, packed = isal_zlib.crc32(data), data
         if deflate:
-            packer = zlib.compressobj(DEFLATE_LEVEL, wbits=-zlib.MAX_WBITS)
+            packer = isal_zlib.compressobj(_LEVEL, wbits=-isal_zlib.MAX_WBITS)
             packed = packer.compress(data) + packer.flush()
         self._begin(name, _DEFLATED if deflate else _STORED, crc, len(packed), len(data))
         self._write(packed)
@@ -190,11 +191,11 @@ class ArchiveWriter:
             self._file.close()
 
     def _append_packed(self, name: str, source: IO[bytes]) -> None:
-        packer = zlib.compressobj(DEFLATE_LEVEL, wbits=-zlib.MAX_WBITS)
+        packer = isal_zlib.compressobj(_LEVEL, wbits=-isal_zlib.MAX_WBITS)
         crc = size = 0
         with tempfile.SpooledTemporaryFile(WHOLE, dir=str(self._scratch)) as spool:
             for block in self._blocks(source):
-                crc, size = zlib.crc32(block, crc), size + len(block)
+                crc, size = isal_zlib.crc32(block, crc), size + len(block)
                 spool.write(packer.compress(block))
             spool.write(packer.flush())
             packed = spool.tell()
@@ -207,12 +208,12 @@ class ArchiveWriter:
     def _append_stored(self, name: str, source: IO[bytes]) -> None:
         crc = size = 0
         for block in self._blocks(source):
-            crc, size = zlib.crc32(block, crc), size + len(block)
+            crc, size = isal_zlib.crc32(block, crc), size + len(block)
         source.seek(0)
         self._begin(name, _STORED, crc, size, size)
         copied_crc = copied = 0
         for block in self._blocks(source):
-            copied_crc, copied = zlib.crc32(block, copied_crc), copied + len(block)
+            copied_crc, copied = isal_zlib.crc32(block, copied_crc), copied + len(block)
             if copied > size:
                 break
             self._write(block)

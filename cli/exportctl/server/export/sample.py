@@ -33,7 +33,7 @@ def make_sample(folder: Path | str, count: int = 24) -> None:
         for number in range(1, count + 1):
             name = f"spheroid_{number:0{digits}}.png"
             picture, parts = _field(number)
-            # As overlays are written: the fastest, and the same bytes on every machine with this zlib.
+            # Huffman coding alone: OpenCV's fastest, and the same bytes on every machine with this zlib.
             encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY])[
                 1
             ]

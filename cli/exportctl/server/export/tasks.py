@@ -180,7 +180,7 @@ def _counts(name: str, options: ExportOptions) -> bool:
 
 def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Outcome:
     """Hand on the original bytes of one image, and draw its overlay into `parts`."""
-    from exportctl.server.export import overlay, pixels, planfile  # noqa: PLC0415 - OpenCV belongs to the worker
+    from exportctl.server.export import overlay, pixels, planfile, png  # noqa: PLC0415 - OpenCV belongs to the worker
 
     seconds: dict[str, float] = {}
     image = planfile.read_image(plan.file, index)
@@ -198,10 +198,10 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
             path = _part(parts, f"overlay-{index}.png")
             try:
                 # One drawn before the server, or this task, was interrupted will do.
-                if not overlay.is_whole(path):
+                if not png.is_whole(path):
                     picture = pixels.decode(source, image.header, plan.limits.pixels)
                     overlay.draw(picture, image.annotations, options.style)
-                    overlay.save_png(picture, path)
+                    png.save_png(picture, path)
             except pixels.PixelsError as error:
                 copied = "; its bytes are exported as they are, without an overlay" if options.images else ""
                 warnings.append(f"{image.title} {error}{copied}")
