@@ -1,11 +1,13 @@
-"""Commands and servers for the tests, and the look at what they leave behind."""
+"""Commands, servers and projects for the tests, and the look at what they leave behind."""
 
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from exportctl.server.export.sample import make_sample
 from system.processes import PATIENCE, Command, Served, command_in, descendants_in, until
 
 if TYPE_CHECKING:
@@ -50,3 +52,19 @@ def serve(exportctl) -> Iterator[Callable[..., Served]]:
 def command(tmp_path) -> Command:
     """A command that says where it hangs."""
     return command_in(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def fast(tmp_path_factory) -> Path:
+    """Give a project whose export is soon done."""
+    folder = tmp_path_factory.mktemp("fast") / "fast"
+    make_sample(folder, 3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def slow(tmp_path_factory) -> Path:
+    """Give a project whose export takes many seconds."""
+    folder = tmp_path_factory.mktemp("slow") / "slow"
+    make_sample(folder, 300)
+    return folder

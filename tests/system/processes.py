@@ -153,6 +153,16 @@ def end_of(process: subprocess.Popen, patience: float, what: object) -> Ended:
     return Ended(status=process.returncode, stdout=stdout, stderr=stderr.decode())
 
 
+def lines_until(process: subprocess.Popen, event: str) -> list[dict]:
+    """Read the command's lines up to the first of that event, and return them."""
+    lines = []
+    for text in process.stdout:
+        lines.append(orjson.loads(text))
+        if lines[-1]["event"] == event:
+            return lines
+    raise AssertionError((lines, process.stderr.read()))
+
+
 def descendants_in(home: Path) -> list[int]:
     """Return the processes whose environment has this home: children and workers, orphans too."""
     wanted = f"HOME={home}\0".encode()

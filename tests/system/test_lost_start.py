@@ -8,6 +8,7 @@ import zipfile
 import httpx
 import pytest
 
+from exportctl.server.export.sample import make_sample
 from system.processes import until
 
 
@@ -56,8 +57,6 @@ class Swallowing:
 
 @pytest.fixture(scope="module")
 def nuclei(tmp_path_factory):
-    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
-
     folder = tmp_path_factory.mktemp("lost") / "nuclei"
     make_sample(folder, 6)
     return folder

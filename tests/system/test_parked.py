@@ -8,7 +8,8 @@ import zipfile
 import orjson
 import pytest
 
-from system.processes import children_of, descendants_in, until
+from exportctl.server.export.sample import make_sample
+from system.processes import children_of, descendants_in, lines_until, until
 
 RUN = ["run", "sample", "-o", "x.zip", "--ndjson", "--progress", "none", "--sample-size"]
 LONG = [*RUN, "100"]
@@ -16,21 +17,12 @@ ENDLESS = [*RUN, "800"]
 """What no test waits for the end of."""
 
 
-def line_of(process, event):
-    """Read up to the first line of that event."""
-    for text in process.stdout:
-        line = orjson.loads(text)
-        if line["event"] == event:
-            return line
-    raise AssertionError(process.stderr.read())
-
-
 def leave(exportctl, how, *, at="export:progress"):
     """Run an export on this machine, have it left or killed at that moment; return its job."""
     exportctl.parks = True
     more = ["--on-interrupt", "detach"] if how is signal.SIGINT else []
     with exportctl.start(*LONG, *more) as run:
-        job = line_of(run, at)["jobId"]
+        job = lines_until(run, at)[-1]["jobId"]
         if how == "its server":
             os.kill(children_of(run.pid)[0], signal.SIGKILL)
         else:
@@ -81,7 +73,7 @@ def test_two_commands_at_once_share_one_server(exportctl):
 
 def test_another_terminal_reaches_the_server_of_the_one_that_runs(exportctl):
     with exportctl.start(*ENDLESS) as run:
-        job = line_of(run, "export:progress")["jobId"]
+        job = lines_until(run, "export:progress")[-1]["jobId"]
         assert exportctl.run("status", job, "--ndjson").lines[1]["jobId"] == job
         ended = exportctl.run("cancel", job, "--ndjson")
         assert (ended.status, ended.result["outcome"]) == (0, "cancelled"), ended.stderr
@@ -92,9 +84,9 @@ def test_another_terminal_reaches_the_server_of_the_one_that_runs(exportctl):
 
 def test_a_job_goes_on_for_whoever_follows_it_when_the_first_command_leaves(exportctl):
     with exportctl.start(*RUN, "300", "--on-interrupt", "detach") as run:
-        job = line_of(run, "export:progress")["jobId"]
+        job = lines_until(run, "export:progress")[-1]["jobId"]
         with exportctl.start("follow", job, "--ndjson", "--progress", "none") as follow:
-            line_of(follow, "export:progress")
+            lines_until(follow, "export:progress")
             run.send_signal(signal.SIGINT)
             run.communicate()
             assert run.returncode == -signal.SIGINT
@@ -142,13 +134,11 @@ def test_what_no_job_is_known_of_frees_its_disk(exportctl):
 
 
 def test_a_parked_job_whose_images_are_gone_can_still_be_let_go(exportctl):
-    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
-
     exportctl.parks = True
     images = exportctl.folder / "images"
     make_sample(images, 60)
     with exportctl.start("run", images, "-o", "x.zip", "--ndjson", "--progress", "none") as run:
-        line_of(run, "export:started")
+        lines_until(run, "export:started")
         run.kill()
         run.communicate()
     until(lambda: not descendants_in(exportctl.home), "the server to be gone")

@@ -6,13 +6,12 @@ import zipfile
 import orjson
 import pytest
 
+from exportctl.server.export.sample import make_sample
 from system.processes import until
 
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
-
     folder = tmp_path_factory.mktemp("busy") / "cells"
     make_sample(folder, 150)
     return folder

@@ -6,19 +6,9 @@ import signal
 import orjson
 import pytest
 
-from system.processes import children_of, descendants_in, until
+from system.processes import children_of, descendants_in, lines_until, until
 
 LONG = ["run", "sample", "--sample-size", "600", "-o", "out.zip", "--ndjson", "--progress", "none"]
-
-
-def lines_until(process, event: str) -> list[dict]:
-    """Read lines up to the first of that event."""
-    lines = []
-    for text in process.stdout:
-        lines.append(orjson.loads(text))
-        if lines[-1]["event"] == event:
-            return lines
-    raise AssertionError((lines, process.stderr.read()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import orjson
 import pytest
 
+from exportctl.server.export.sample import make_sample
 from people_server import EMAIL, PASSWORD, serving
 from system.processes import Ended, Served, command_in, descendants_in, end_of, until
 
@@ -43,8 +44,6 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
-
     folder = tmp_path_factory.mktemp("signals")
     make_sample(folder / "nuclei", 24)
     command = command_in(folder / "server")

@@ -9,25 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from system.processes import until
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory):
-    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
-
-    folder = tmp_path_factory.mktemp("slow") / "slow"
-    make_sample(folder, 300)
-    return folder
-
-
-def lines_until(process, event):
-    lines = []
-    for text in process.stdout:
-        lines.append(orjson.loads(text))
-        if lines[-1]["event"] == event:
-            return lines
-    raise AssertionError((lines, process.stderr.read()))
+from system.processes import lines_until, until
 
 
 def run_slow(exportctl, served, *more, **options):

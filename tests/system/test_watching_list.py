@@ -13,13 +13,12 @@ import termios
 import orjson
 import pytest
 
+from exportctl.server.export.sample import make_sample
 from system.processes import until
 
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    from exportctl.server.export.sample import make_sample  # noqa: PLC0415 - needs the image libraries
-
     folder = tmp_path_factory.mktemp("watched") / "slow"
     make_sample(folder, 400)  # it runs for as long as it is looked for
     return folder
