@@ -34,6 +34,9 @@ KINDS = {
     "planes.tif": lambda p: tifffile.imwrite(
         p, np.moveaxis(COLOR[..., ::-1], -1, 0), photometric="rgb", planarconfig="separate"
     ),
+    "deep-planes.tif": lambda p: tifffile.imwrite(
+        p, np.moveaxis(COLOR[..., ::-1], -1, 0).astype(np.uint16) * 9, photometric="rgb", planarconfig="separate"
+    ),
     "sixteen.tif": lambda p: tifffile.imwrite(p, SMOOTH.astype(np.uint16)),
     "bigendian.tif": lambda p: tifffile.imwrite(p, SMOOTH.astype(">u2"), byteorder=">"),
     "bigtiff.tif": lambda p: tifffile.imwrite(p, GREY, bigtiff=True),
@@ -67,7 +70,7 @@ def test_every_kind_is_measured_and_decoded_to_what_was_written(image):
     assert (header.width, header.height, header.problem) == (64, 48, "")
     assert header.pages == (2 if image.stem == "pages" else 1)
     assert picture.shape == (48, 64, 3)
-    expected = COLOR if image.stem in {"color", "alpha", "planes"} else np.dstack([GREY] * 3)
+    expected = COLOR if image.stem in {"color", "alpha", "planes", "deep-planes"} else np.dstack([GREY] * 3)
     if image.stem != "bilevel":
         # Stretched contrast keeps the order of values, so correlation tells that the right pixels came.
         assert np.corrcoef(picture.ravel(), expected.ravel())[0, 1] > 0.98
@@ -105,6 +108,31 @@ def test_corrupt_jpeg_data_are_told_and_nothing_is_printed(tmp_path, capfd):
     with pytest.raises(PixelsError, match="damaged"):
         decode(str(path), read_header(str(path)))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_corrupt_tiff_data_are_told_and_never_drawn_in_part(tmp_path, depth, tile, capfd):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, SMOOTH.astype(depth), compression="zlib", tile=tile)
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages[0].dataoffsets[-1] + 2
+    content = bytearray(path.read_bytes())
+    content[at : at + 8] = b"\xa5" * 8
+    path.write_bytes(content)
+    with pytest.raises(PixelsError, match="damaged"):
+        decode(str(path), read_header(str(path)))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_of_an_unknown_compression_is_told_and_never_black(tmp_path, depth):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, SMOOTH.astype(depth), compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["Compression"].overwrite(50002)
+    with pytest.raises(PixelsError, match="cannot be decoded"):
+        decode(str(path), read_header(str(path)))
 
 
 def test_the_content_decides_not_the_extension(tmp_path):

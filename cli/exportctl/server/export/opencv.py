@@ -32,12 +32,13 @@ __all__ = ["PIXEL_LIMIT", "cv2", "overheard"]
 
 @contextmanager
 def overheard() -> Iterator[list[str]]:
-    """Catch what libjpeg, libpng and libtiff print on standard error, past OpenCV's log; the list is filled at the end.
+    """Catch what libjpeg, libpng and OpenCV's log print on standard error; the list is filled at the end.
 
-    They say there, and nowhere else, that a picture was only partly decoded. A worker runs one task at a time, so the
-    descriptor can be lent.
+    There, and nowhere else, it is said that a picture was only partly decoded; what libtiff says is in the log. A
+    worker runs one task at a time, so the descriptor can be lent.
     """
     lines: list[str] = []
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_WARNING)
     with tempfile.TemporaryFile() as paper:
         sys.stderr.flush()
         saved = os.dup(2)
@@ -47,5 +48,6 @@ def overheard() -> Iterator[list[str]]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+            cv2.utils.logging.setLogLevel(level)
             paper.seek(0)
             lines += paper.read(65536).decode("utf-8", "replace").splitlines()

@@ -25,8 +25,10 @@ Samples = NDArray[np.integer[Any] | np.floating[Any]]
 _BLOCK = 1 << 20
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _JPEG_COMPLAINTS = ("premature end", "corrupt jpeg", "bad huffman", "invalid jpeg")
+_TIFF_COMPLAINT = "tiff_error"
 _GREY, _COLOR, _ALPHA = 1, 3, 4
 _PLANE = 2
+_SEPARATE = tifffile.PLANARCONFIG.SEPARATE
 _BYTES_A_PIXEL = 8
 """Four channels of 16 bit: what fits into the memory that the limit of pixels was made for."""
 
@@ -45,14 +47,19 @@ def decode(path: str, header: Header, limit: int = PIXEL_LIMIT) -> Picture:
         raise PixelsError(f"has {size}, more than can be drawn here (the limit is {limit} pixels)")
     _check(path, header)
     flags = cv2.IMREAD_UNCHANGED if header.deep else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = None
     with overheard() as words:
-        try:
-            pixels = _load(path, flags)
-        except (cv2.error, MemoryError):
-            pixels = None
-    if header.format == "jpeg" and any(sign in line.lower() for line in words for sign in _JPEG_COMPLAINTS):
+        # OpenCV takes the planes of deep pictures for rows of one.
+        if not (header.format == "tiff" and header.deep and _has_planes(path)):
+            try:
+                pixels = _load(path, flags)
+            except (cv2.error, MemoryError):
+                pixels = None
+    said = "\n".join(words).lower()
+    if header.format in {"jpeg", "tiff"} and any(sign in said for sign in _JPEG_COMPLAINTS):
         raise PixelsError("is damaged: its data are corrupt")
-    if pixels is None and header.format == "tiff":
+    if header.format == "tiff" and (pixels is None or _TIFF_COMPLAINT in said):
+        # OpenCV leaves black what libtiff cannot decode; tifffile either decodes a picture or does not.
         pixels = _by_tifffile(path, limit)
     if pixels is None:
         raise PixelsError("is damaged or of a kind that cannot be decoded")
@@ -107,6 +114,12 @@ def _load(path: str, flags: int) -> Samples | None:
         return decoded
     loaded: Samples | None = cv2.imread(path, flags)
     return loaded
+
+
+def _has_planes(path: str) -> bool:
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages[0]
+        return getattr(page, "samplesperpixel", 1) > 1 and getattr(page, "planarconfig", None) == _SEPARATE
 
 
 def _by_tifffile(path: str, limit: int) -> Samples | None:
