@@ -82,6 +82,18 @@ def test_a_said_hole_in_no_polygon_is_left_out_with_a_warning():
     assert lines == ("a.png: 1 hole lies in no polygon and was left out",)
 
 
+def test_of_rings_side_by_side_each_is_compared_with_few_others(monkeypatch):
+    asked = []
+    covers = shapely.covers
+    monkeypatch.setattr(shapely, "covers", lambda *both: asked.append(1) or covers(*both))
+    monkeypatch.setattr(shapely, "contains_properly", lambda *both: asked.append(1) or covers(*both))
+    nested = [square(40 - n / 8, 40 - n / 8, 1 + n / 4) for n in range(100)]
+    apart = [square(x, y, 0.5) for x in range(80, 100) for y in range(80)]
+    parts, lines = repair(*nested, *apart)
+    assert (len(parts), lines) == (50 + len(apart), ())
+    assert len(asked) < 2 * len(nested + apart)
+
+
 def test_an_image_without_a_size_clips_nothing():
     parts, lines = repair(square(-5, -5, 20), size=(0, 0))
     assert area(parts) == 400

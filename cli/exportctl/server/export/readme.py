@@ -29,7 +29,8 @@ give `a_png` and `a_jpg`. Ids of annotations are the same in all formats and in 
 
 _COORDINATES = """\
 Polygons are in pixels of the stored image (an EXIF orientation is not applied); (0, 0) is the outer corner of the
-first pixel, x goes right and y down."""
+first pixel, x goes right and y down. An edge that a polygon walks there and back encloses nothing: it is left out, and
+what it joins is parts of one annotation."""
 
 
 def readme(

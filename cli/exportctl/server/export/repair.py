@@ -4,6 +4,9 @@ What comes out has at least three points, an area, no crossing edges, holes that
 lies within the image. What had to be changed or left out is counted in the remarks. A ring that is fine is handed
 on bit by bit.
 
+An edge that a ring walks there and back encloses nothing: the spike is cut off, and what such edges join is parts.
+That is no remark, since no area is lost and traced masks are full of them; the README of the export says it.
+
 A ring strictly inside another ring of its annotation is a hole of it, one inside a hole is a part again, and so on. A
 keyhole (outer ring, bridge, hole, the bridge back) is taken apart. Validity is asked of shapely for all rings of an
 image at once; only what it refuses is looked at one by one.
@@ -172,17 +175,24 @@ def _assembled(loops: list[_Loop], name: str, remarks: Remarks) -> list[Part]:
     depth: list[int] = []
     parts: dict[int, list[int]] = {}
     parent: list[int] = []
+    boxes = shapely.bounds(polygons)
     for number, loop in enumerate(loops):
-        within = [
-            outer
-            for outer in range(number)
-            if (shapely.covers if loops[outer].origin == loop.origin else shapely.contains_properly)(
-                polygons[outer], polygons[number]
-            )
-            or (loop.hole and shapely.covers(polygons[outer], polygons[number]))
-        ]
-        parent.append(within[-1] if within else -1)
-        depth.append(depth[within[-1]] + 1 if within else 0)
+        # The smallest ring around it is looked for from the smallest on, and only where the boxes allow it: of 10,000
+        # rings side by side, or one in the other, each is compared with a few.
+        low, high = boxes[number, :2], boxes[number, 2:]
+        around = (boxes[:number, :2] <= low).all(axis=1) & (boxes[:number, 2:] >= high).all(axis=1)
+        outer = next(
+            (
+                outer
+                for outer in np.flatnonzero(around)[::-1].tolist()
+                if (shapely.covers if loop.hole or loops[outer].origin == loop.origin else shapely.contains_properly)(
+                    polygons[outer], polygons[number]
+                )
+            ),
+            -1,
+        )
+        parent.append(outer)
+        depth.append(0 if outer < 0 else depth[outer] + 1)
         if depth[number] % 2 == 0:
             if loop.hole:
                 remarks.count("stray-hole", name)
