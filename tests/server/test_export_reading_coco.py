@@ -28,6 +28,7 @@ def test_coco_of_any_name_is_found_and_its_categories_kept(folder):
         ("sub/annotations.json", "sub/a.png", "sub/a.png"),
         ("annotations/coco/annotations.json", "a.png", "images/a.png"),
         ("annotations.json", "C:\\data\\a.png", "sub/a.png"),
+        ("annotations.json", "a\\b.png", "a\\b.png"),
         ("annotations.json", "/somewhere/else/a.png", "sub/a.png"),
         ("annotations.json", "./sub/../sub/a.png", "sub/a.png"),
         ("annotations.json", "bun\u030cka.png", "bu\u0148ka.png"),
@@ -40,6 +41,20 @@ def test_coco_file_names_are_found_where_tools_put_them(folder, document, writte
     (folder / document).write_text(json.dumps(coco(written)))
     _, images = plan(folder)
     assert areas(images[there]) == [400]
+
+
+def test_images_that_share_an_id_are_named_once(folder):
+    image(folder, "a.png")
+    image(folder, "b.png")
+    document = coco("a.png")
+    document["images"].append({**document["images"][0], "file_name": "b.png"})
+    (folder / "annotations.json").write_text(json.dumps(document))
+    made, images = plan(folder)
+    assert areas(images["b.png"]) == [400]
+    assert made.warnings[0] == (
+        "annotations.json: 1 of its images have the id of another; annotations with such an id were given to the last "
+        "of them"
+    )
 
 
 def test_a_bare_name_that_two_images_have_is_not_guessed(folder):

@@ -38,6 +38,16 @@ def test_labelme_holes(folder, shapes):
     assert areas(images["a.png"]) == [375]
 
 
+def test_a_labelled_hole_is_of_the_polygon_around_it_where_boxes_of_neighbours_overlap(folder):
+    image(folder, "a.png")
+    corner = [[1, 1], [40, 1], [40, 4], [4, 4], [4, 40], [1, 40]]
+    shapes = [shape("polygon", corner), shape("polygon", CORNERS, "b"), shape("polygon", INNER, "hole")]
+    (folder / "a.json").write_text(json.dumps(labelme(*shapes)))
+    made, images = plan(folder)
+    assert areas(images["a.png"]) == [39 * 3 + 3 * 36, 375]
+    assert made.warnings == ()
+
+
 def test_labelme_names_its_image_or_lies_beside_it(folder):
     for name in ("a.png", "b.png", "c.jpg", "c.png"):
         image(folder, "sub/" + name)

@@ -38,3 +38,23 @@ def test_yolo_labels_in_the_layout_of_yolo_and_beside_the_image(folder):
 )
 def test_class_names_as_yolo_writes_them(text, names):
     assert list(read_names(text).values()) == names
+
+
+@pytest.mark.parametrize("names", ["names: &n [*n]\n", "names: !include more.yaml\n", "nc: 2\n"])
+def test_names_that_cannot_be_read_are_told(folder, names):
+    image(folder, "a.png")
+    (folder / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    (folder / "data.yaml").write_text(names)
+    made, images = plan(folder)
+    assert len(images["a.png"].annotations) == 1
+    assert read_categories(made.file) == ("class 0",)
+    assert made.warnings == ("data.yaml lists no names that can be read; classes have no names",)
+
+
+def test_labels_in_another_encoding_are_told_where_there_are_names_of_classes(folder):
+    image(folder, "a.png")
+    (folder / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n", encoding="utf-16")
+    assert not any("a.txt" in line for line in plan(folder)[0].warnings)
+    (folder / "data.yaml").write_text("names: [a]\n")
+    made, _ = plan(folder)
+    assert "a.txt is damaged (it is not UTF-8 text); its polygons are left out" in made.warnings

@@ -89,7 +89,8 @@ class Sources:
                     continue
                 text = file.read_bytes().decode("utf-8-sig")
             except UnicodeDecodeError:
-                if path != posixpath.splitext(image)[0] + ".txt":
+                # A text beside an image need not be labels, unless there are names of classes.
+                if self.classes or path != posixpath.splitext(image)[0] + ".txt":
                     remarks.say(f"{printable(path)} is damaged (it is not UTF-8 text); its polygons are left out")
                 continue
             except (OSError, ValueError) as error:
@@ -157,6 +158,11 @@ def _match(coco: CocoFile, path: str, index: "_ImageIndex", sources: Sources, re
     if missing:
         names = some_names(map(printable, missing), len(missing))
         remarks.say(f"{printable(path)}: {len(missing)} of its images are not in the folder ({names})")
+    if coco.repeats:
+        remarks.say(
+            f"{printable(path)}: {coco.repeats} of its images have the id of another; annotations with such an id were "
+            "given to the last of them"
+        )
     if coco.strays:
         remarks.say(f"{printable(path)}: {coco.strays} of its annotations belong to no image and were left out")
 
@@ -174,11 +180,14 @@ class _ImageIndex:
 
     def find(self, folder: str, file_name: str) -> str | None:
         """Find the image that a COCO file in `folder` calls `file_name`."""
-        name = composed(file_name).replace("\\", "/")
+        spelt = composed(file_name)
+        name = spelt.replace("\\", "/")
         for place in dict.fromkeys((composed(folder), "", posixpath.join(composed(folder), "images"), "images")):
-            path = self._paths.get(posixpath.normpath(posixpath.join(place, name)))
-            if path is not None:
-                return path
+            # A backslash is Windows' slash, or a letter of the name.
+            for spelling in dict.fromkeys((spelt, name)):
+                path = self._paths.get(posixpath.normpath(posixpath.join(place, spelling)))
+                if path is not None:
+                    return path
         same = self._names.get(posixpath.basename(name), [])
         return same[0] if len(same) == 1 else None
 
@@ -215,7 +224,10 @@ def _read_class_list(file: Path, path: str, remarks: Remarks) -> dict[int, str]:
         if file.stat().st_size > _CLASS_LIST_LIMIT:
             remarks.say(f"{printable(path)} is too large to be read; classes have no names")
             return {}
-        return read_names(file.read_bytes().decode("utf-8-sig"))
+        names = read_names(file.read_bytes().decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
         remarks.say(f"{printable(path)} cannot be read as text; classes have no names")
         return {}
+    if not names:
+        remarks.say(f"{printable(path)} lists no names that can be read; classes have no names")
+    return names

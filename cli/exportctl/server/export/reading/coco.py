@@ -18,12 +18,16 @@ _NAME_LENGTH = 200
 
 @dataclass(slots=True)
 class CocoFile:
-    """One COCO file: its categories in order, and for each image (by file name and given size) its annotations."""
+    """One COCO file: its categories in order, and for each image (by file name and given size) its annotations.
+
+    `strays` are annotations of no image, `repeats` images with the id of another.
+    """
 
     categories: tuple[str, ...] = ()
     images: dict[str, list[Sketch]] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     strays: int = 0
+    repeats: int = 0
 
 
 def is_coco(document: object) -> bool:
@@ -47,6 +51,7 @@ def read_coco(document: dict[str, Any], name: str, remarks: Remarks) -> CocoFile
             continue
         file_name = image["file_name"]
         if isinstance(image.get("id"), int | str):
+            result.repeats += files.get(image["id"], file_name) != file_name
             files[image["id"]] = file_name
         result.images.setdefault(file_name, [])
         width, height = image.get("width"), image.get("height")

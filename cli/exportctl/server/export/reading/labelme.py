@@ -7,10 +7,11 @@ label are parts of one annotation.
 from typing import Any
 
 import numpy as np
+import shapely
 
 from exportctl.server.export.reading.points import paired_ring
 from exportctl.server.export.remarks import Remarks
-from exportctl.server.export.shapes import Ring, Sketch
+from exportctl.server.export.shapes import LEAST_POINTS, Ring, Sketch, signed_area
 
 _CIRCLE_POINTS = 72
 _CORNERS = 2
@@ -48,15 +49,13 @@ def read_labelme(document: dict[str, Any], name: str, remarks: Remarks) -> list[
             grouped.setdefault((label, group), []).append(ring)
         else:
             grouped.setdefault((label, None, number), []).append(ring)
-    sketches = []
-    for key, rings in grouped.items():
-        label = key[0] if isinstance(key, tuple) else "object"
-        inside = [hole for hole in loose_holes if any(_within(hole, ring) for ring in rings)]
-        loose_holes = [hole for hole in loose_holes if not any(hole is taken for taken in inside)]
-        sketches.append(Sketch(category=label, rings=tuple(rings), holes=tuple(inside)))
-    if loose_holes:
-        remarks.count("stray-hole", name, len(loose_holes))
-    return sketches
+    holes, strays = _shared_out(loose_holes, list(grouped.values()))
+    if strays:
+        remarks.count("stray-hole", name, strays)
+    return [
+        Sketch(category=key[0] if isinstance(key, tuple) else "object", rings=tuple(rings), holes=tuple(inside))
+        for (key, rings), inside in zip(grouped.items(), holes, strict=True)
+    ]
 
 
 def _ring(shape: dict[str, Any], name: str, remarks: Remarks) -> Ring | None:
@@ -79,6 +78,27 @@ def _ring(shape: dict[str, Any], name: str, remarks: Remarks) -> Ring | None:
     return points
 
 
-def _within(hole: Ring, ring: Ring) -> bool:
-    """Tell by boxes whether a hole can lie in a ring; `repair` looks closely."""
-    return bool((hole.min(axis=0) >= ring.min(axis=0)).all() and (hole.max(axis=0) <= ring.max(axis=0)).all())
+def _shared_out(holes: list[Ring], groups: list[list[Ring]]) -> tuple[list[list[Ring]], int]:
+    """Give each hole to the group around it, and count those around which there is none; `repair` looks closely."""
+    found: list[list[Ring]] = [[] for _ in groups]
+    owners = [(number, ring) for number, rings in enumerate(groups) for ring in rings]
+    if not holes or not owners:
+        return found, len(holes)
+    low = np.array([ring.min(axis=0) for _, ring in owners])
+    high = np.array([ring.max(axis=0) for _, ring in owners])
+    strays = 0
+    for hole in holes:
+        around = np.flatnonzero((low <= hole.min(axis=0)).all(axis=1) & (high >= hole.max(axis=0)).all(axis=1)).tolist()
+        if not around:
+            strays += 1
+            continue
+        # Boxes of neighbours overlap: the hole is of who has most of its points, the innermost of several.
+        best = max(around, key=lambda at: _claim(owners[at][1], hole)) if len(around) > 1 else around[0]
+        found[owners[best][0]].append(hole)
+    return found, strays
+
+
+def _claim(ring: Ring, hole: Ring) -> tuple[float, float]:
+    if len(ring) < LEAST_POINTS or not np.isfinite(ring).all():
+        return -1.0, 0.0
+    return float(shapely.intersects_xy(shapely.Polygon(ring), *hole.T).mean()), -abs(signed_area(ring))
