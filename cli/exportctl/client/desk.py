@@ -14,7 +14,7 @@ from exportctl.model.errors import ExportctlError
 from exportctl.model.eta import Usual
 from exportctl.model.job import reduce
 from exportctl.model.lines import ConnectionChanged, ConnectionState, Line, Source
-from exportctl.protocol.events import Event, Progress
+from exportctl.protocol.events import Event, Progress, Started
 from exportctl.protocol.happenings import AckReceived
 
 OUTAGE_SECONDS: Final = 120.0
@@ -68,6 +68,8 @@ class Desk:
             watch.progress_at = self.monotonic()
             watch.began_at = watch.began_at or watch.progress_at
             watch.progress = event
+        elif lines and type(event) is Started:
+            watch.began_at = self.monotonic()
         for line in lines:
             self.tell(line)
         if watch.job.has_ended and not watch.ended.done():

@@ -22,8 +22,8 @@ _MOST_REWINDS: Final = 10
 class Watch:
     """One job being followed. `ended` is done with the job's last state, or with the error that ends the following.
 
-    `progress` is the latest of its processing; `progress_at` and `began_at` the monotonic seconds at which it and the
-    first came.
+    `progress` is the latest of its processing; `progress_at` the monotonic seconds at which it came, `began_at` those
+    of the job's start, or of the first progress where the start was not heard.
     """
 
     project_id: str

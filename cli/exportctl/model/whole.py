@@ -4,6 +4,8 @@ from typing import Final
 
 _ABREAST: Final = 2.0
 """Seconds of reading: who is no farther behind keeps up, and reads as fast as the archive grows."""
+_EARLY: Final = 20.0
+"""Times as long as so far: what grew in so short a beginning says nothing of the whole."""
 
 
 def whole_left(
@@ -20,7 +22,7 @@ def whole_left(
     if written is None or not rate or elapsed <= 0:
         return processing
     behind = max(written - fetched, 0) / rate
-    if behind <= _ABREAST:
+    if behind <= _ABREAST or processing > _EARLY * elapsed:
         return processing + behind
     whole = written * (1 + processing / elapsed)
     return max(processing, (whole - fetched) / rate)
