@@ -72,7 +72,7 @@ def _checked(sketch: Sketch, name: str, remarks: Remarks) -> tuple[list[Ring], l
     """Drop rings that cannot be polygons; a hole that cannot is dropped without a word."""
     outers = []
     for ring in sketch.rings:
-        if not np.isfinite(ring).all() or (np.abs(ring) > COORDINATE_LIMIT).any():
+        if not _is_sound(ring):
             remarks.count("bad-numbers", name)
             continue
         clean = without_repeats(ring)
@@ -83,14 +83,13 @@ def _checked(sketch: Sketch, name: str, remarks: Remarks) -> tuple[list[Ring], l
             remarks.count("tangled", name)
             continue
         outers.append(clean)
-    holes = [
-        clean
-        for ring in sketch.holes
-        if np.isfinite(ring).all()
-        and not (np.abs(ring) > COORDINATE_LIMIT).any()
-        and len(clean := without_repeats(ring)) >= LEAST_POINTS
-    ]
+    holes = [clean for ring in sketch.holes if _is_sound(ring) and len(clean := without_repeats(ring)) >= LEAST_POINTS]
     return outers, holes
+
+
+def _is_sound(ring: Ring) -> bool:
+    """Say whether all coordinates are numbers that can be reckoned with; NaN is below no limit."""
+    return bool((np.abs(ring) <= COORDINATE_LIMIT).all())
 
 
 def _validity(rings: Sequence[Ring]) -> list[bool]:

@@ -122,5 +122,7 @@ def without_repeats(ring: Ring) -> Ring:
     """Drop points equal to the one before them, the closing one included."""
     if len(ring) < 2:  # noqa: PLR2004 - nothing to compare
         return ring
-    keep = np.any(ring != np.roll(ring, 1, axis=0), axis=1)
+    keep = np.empty(len(ring), np.bool_)
+    keep[0] = (ring[0] != ring[-1]).any()
+    np.logical_or.reduce(ring[1:] != ring[:-1], axis=1, out=keep[1:])
     return ring if keep.all() else ring[keep]
