@@ -2,7 +2,8 @@
 
 The file only grows. What a reader is told of has been synced: a client may go on behind it after any crash of this
 machine. Syncs are shared by all readers of a job and come one after another, `GAP` apart at least, each for all that
-was written meanwhile; a job that nobody reads along costs none.
+was written meanwhile. Where nobody reads along, they come for every `BEHIND` bytes, so that the last one is short on a
+slow disk too.
 """
 
 import asyncio
@@ -15,6 +16,9 @@ from exportctl.server.job import JobRecord, Status
 
 GAP: Final = 0.05
 """Seconds between two syncs: on ext4 one of a few megabytes takes 5 to 20 ms (tests/bench/live.py)."""
+
+BEHIND: Final = 1 << 26
+"""Bytes."""
 
 
 class LostError(Exception):
@@ -89,7 +93,7 @@ class Growth:
         if is_durable:
             self.durable = size
             self._tell()
-        elif self._readers:
+        elif self._is_behind():
             self._keep_syncing()
 
     def _end(self) -> None:
@@ -101,14 +105,17 @@ class Growth:
         self._news.set()
         self._news = asyncio.Event()
 
+    def _is_behind(self) -> bool:
+        return self.written - self.durable >= (1 if self._readers else BEHIND)
+
     def _keep_syncing(self) -> None:
         if self._syncing is None and self.written > self.durable and self.path is not None:
             self._syncing = asyncio.create_task(self._sync_on(self.path))
 
     async def _sync_on(self, path: Path) -> None:
-        """Sync for as long as somebody waits for what is not durable yet."""
+        """Sync for as long as somebody waits for what is not durable yet, or much is not."""
         try:
-            while self._readers and self.written > self.durable:
+            while self._is_behind():
                 size = self.written
                 await asyncio.to_thread(self._sync, path)
                 self.durable = max(self.durable, size)
