@@ -10,7 +10,7 @@ import httpx_ws
 import pytest
 from websockets.asyncio.client import connect
 
-from exportctl.server import connections
+from exportctl.server import connections, doorway
 from server.conftest import TOKEN, serving, write_images
 from server.socket_client import connected
 
@@ -169,3 +169,22 @@ async def test_an_event_of_a_huge_size_ends_its_socket_alone(server, caplog):
         await asyncio.wait_for(socket.closed.wait(), 30)
         assert (await other.call("export:history", {"projectId": server.project.id}))["ok"]
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_client_that_asks_and_takes_no_answer_is_not_heard_until_it_has(server, monkeypatch):
+    monkeypatch.setattr(doorway, "MOST_ANSWERS", 10)
+    calls = [f'42{number}["export:history",{{"projectId":"nobody"}}]' for number in range(40)]
+    async with server.client() as client:
+        place = "/socket.io/?EIO=4&transport=polling"
+        sid = json.loads((await client.get(place)).text[1:])["sid"]
+        place += f"&sid={sid}"
+        await client.post(place, content=f'40{{"token":"{TOKEN}"}}')
+        assert (await client.get(place)).text.startswith("40")
+        await client.post(place, content="\x1e".join(calls[:20]))
+        asking = asyncio.create_task(client.post(place, content="\x1e".join(calls[20:])))
+        seen = (await client.get(place)).text
+        assert seen.count("43") == 20
+        assert "4320[" not in seen
+        while seen.count("43") < 40:
+            seen += (await client.get(place)).text
+        assert (await asking).text == "ok"

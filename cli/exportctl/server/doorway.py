@@ -38,6 +38,8 @@ LARGEST_BODY: Final = 1_000_000
 """Bytes of one POST: `maxPayload` of the handshake."""
 PACKETS: Final = 10_000
 """In one POST; the library's own 16 is less than what a client sends that was away for a while."""
+MOST_ANSWERS: Final = 1000
+"""Packets that may wait for a client that goes on asking: then it is not heard until it has taken some."""
 BODY_SECONDS: Final = 20.0
 """How long a body may take to come."""
 
@@ -47,6 +49,8 @@ _BEHIND: Final = 0.01
 
 _TEXT = re.compile(r"[1356]|2probe\Z", re.ASCII)
 """The server pings; a client's is the probe of a socket."""
+_SESSION: Final = "exportctl.session"
+"""Where a request's scope has the session that it opened."""
 _BASE64 = re.compile(r"b[A-Za-z0-9+/]*={0,2}\Z", re.ASCII)
 _SEPARATOR = "\x1e"
 
@@ -60,6 +64,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library publish
     on_open: Callable[[str], Awaitable[None]] | None = None
 
     async def _handle_eio_connect(self, eio_sid: str, environ: Any) -> None:
+        environ["asgi.scope"][_SESSION] = eio_sid
         await super()._handle_eio_connect(eio_sid, environ)
         if self.on_open is not None:
             await self.on_open(eio_sid)
@@ -184,6 +189,7 @@ class Doorway:
                     return {"type": "websocket.disconnect", "code": 1002}
                 if text == "5":
                     upgraded.set()
+                await _room(socket or self._server.sockets.get(scope.get(_SESSION)))
             return message
 
         async def without_noop(message: Message) -> None:
@@ -239,6 +245,7 @@ class Doorway:
             await self._end(socket)
             await refuse(scope, receive, send, BAD_REQUEST)
             return
+        await _room(socket)
         headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"content-length"]
         whole = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
         request: Message = {"type": "http.request", "body": body, "more_body": False}
@@ -273,6 +280,15 @@ class Doorway:
         socket.queue.put_nowait(Packet(NOOP))
         if socket.sid not in self._polled:
             self._server.sockets.pop(socket.sid, None)
+
+
+async def _room(socket: Any) -> None:
+    """Return when few answers wait for a session's client: one that takes none is not heard any more."""
+    pause = _BEHIND
+    while socket is not None and not socket.closed and socket.queue.qsize() > MOST_ANSWERS:
+        # The queue tells nobody that it drained.
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.25)
 
 
 async def _is_alive(socket: Any) -> bool:
