@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 
@@ -74,6 +75,19 @@ async def test_projects_are_paged_and_searched_and_equal_names_told_apart(settin
             ("cell 0002.png", True),
         ]
         assert one == found["projects"][0]
+
+
+async def test_an_image_whose_name_is_not_utf8_is_listed_and_can_be_selected(settings_for, tmp_path):
+    folder = write_images(tmp_path / "cells", 2)
+    odd = os.fsdecode(b"odd\xff.png")
+    (folder / "cell 0001.png").rename(folder / odd)
+    async with serving(settings_for(folder)) as server, server.client() as client:
+        images = (await client.get(f"/api/projects/{server.project.id}")).json()["project"]["images"]
+        assert {image["id"] for image in images} == {"cell 0002.png", "odd\\xff.png"}
+        job = await server.start(client, {"selectedImageIds": ["odd\\xff.png"]})
+        events = await server.events(client, job)
+    assert events[0]["data"]["total"] == 1
+    assert events[-1]["event"] == "export:completed"
 
 
 async def test_a_projects_id_is_the_same_after_a_restart(settings_for, cells):

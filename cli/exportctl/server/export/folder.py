@@ -17,12 +17,13 @@ from exportctl.server.export.headers import EXTENSIONS
 class Listing:
     """Paths relative to the folder, with forward slashes: images, JSON files, and `data.yaml` files.
 
-    `outside`: symbolic links that are not followed.
+    `folders`: those within it, all that were looked into. `outside`: symbolic links that are not followed.
     """
 
     images: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
     class_lists: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
 
@@ -41,11 +42,6 @@ def list_folder(folder: str) -> Listing:
     return listing
 
 
-def count_images(folder: str) -> int:
-    """Count the images of a project by their extensions; raises OSError when the folder cannot be read."""
-    return len(list_folder(folder).images)
-
-
 def _walk(folder: str, listing: Listing) -> Iterator[str]:
     root = os.path.realpath(folder)
     # A stack, not recursion: folders may be nested deeper than Python's stack.
@@ -58,6 +54,7 @@ def _walk(folder: str, listing: Listing) -> Iterator[str]:
         relative = os.path.relpath(entry.path, folder).replace(os.sep, "/")
         try:
             if entry.is_dir(follow_symlinks=False):
+                listing.folders.append(relative)
                 stack.append(iter(_entries(entry.path)))
             elif entry.is_symlink():
                 target = os.path.realpath(entry.path)

@@ -25,6 +25,11 @@ def composed(path: str) -> str:
     return unicodedata.normalize("NFC", path)
 
 
+def spelled(path: str) -> str:
+    r"""Return how a path is called on the wire: as it is, each byte that is not UTF-8 as `\xNN`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def archive_path(path: str) -> str:
     """Make a relative path safe as the name of an archive entry; most paths are left as they are."""
     return _UNSAFE.sub("_", path)

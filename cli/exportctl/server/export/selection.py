@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import Listing, list_folder
 from exportctl.server.export.limits import Limits
-from exportctl.server.export.names import composed
+from exportctl.server.export.names import composed, spelled
 from exportctl.server.export.remarks import printable, some_names
 
 
@@ -45,7 +45,7 @@ def selected_images(images: list[str], selected: Sequence[str]) -> list[str]:
     """Return the images that were selected, all where none was; raises ProjectError for one that is not there."""
     if not selected:
         return images
-    known = {composed(path): path for path in images}
+    known = {composed(spelled(path)): path for path in images}
     unknown = [name for name in selected if composed(name) not in known]
     if unknown:
         raise ProjectError(

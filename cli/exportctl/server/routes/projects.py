@@ -10,8 +10,10 @@ from starlette.responses import Response
 from exportctl.server import bodies
 from exportctl.server.answers import answer, number_of
 from exportctl.server.contract import Endpoint, Parameter, Promise
-from exportctl.server.export.folder import count_images, list_folder
+from exportctl.server.export.counting import Counts
+from exportctl.server.export.folder import list_folder
 from exportctl.server.export.headers import read_header
+from exportctl.server.export.names import spelled
 from exportctl.server.job import timestamp
 from exportctl.server.settings import Project
 from exportctl.server.site import Site
@@ -27,6 +29,7 @@ _PAGING = (
 
 def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
+    counts = Counts()
 
     async def projects(request: Request) -> Response:
         user = site.user(request)
@@ -34,7 +37,10 @@ def routes(site: Site) -> list[Endpoint]:
         page = number_of(request, "page", 1, 1, 1_000_000)
         limit = number_of(request, "limit", _PAGE, 1, _LARGEST_PAGE)
         found = [project for project in site.settings.projects if search in project.title.casefold()]
-        rows = [await run_in_threadpool(_shown, project, user) for project in found[(page - 1) * limit : page * limit]]
+        rows = [
+            await run_in_threadpool(_shown, project, user, counts)
+            for project in found[(page - 1) * limit : page * limit]
+        ]
         pages = math.ceil(len(found) / limit)
         body: bodies.Projects = {
             "success": True,
@@ -56,10 +62,10 @@ def routes(site: Site) -> list[Endpoint]:
     return [Endpoint("/api/projects", projects, some), Endpoint("/api/projects/{project}", project, one)]
 
 
-def _shown(project: Project, user: str) -> bodies.Project:
+def _shown(project: Project, user: str, counts: Counts) -> bodies.Project:
     """Describe a project; its folder may be away, which starting an export of it says."""
     try:
-        return _facts(project, user, count_images(str(project.folder)), _changed(project.folder))
+        return _facts(project, user, counts.of(str(project.folder)), _changed(project.folder))
     except OSError:
         return _facts(project, user, None, None)
 
@@ -95,8 +101,8 @@ def _image(folder: Path, path: str) -> bodies.Image | None:
         return None
     header = read_header(str(folder / path))
     return {
-        "id": path,
-        "name": path.rsplit("/", maxsplit=1)[-1],
+        "id": spelled(path),
+        "name": spelled(path.rsplit("/", maxsplit=1)[-1]),
         "fileSize": size,
         "width": header.width or None,
         "height": header.height or None,
