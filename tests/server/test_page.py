@@ -1,5 +1,6 @@
 """The page's files: shipped whole, referring to nothing elsewhere, and allowed by their own policy."""
 
+import gzip
 import json
 import re
 from html.parser import HTMLParser
@@ -46,6 +47,21 @@ async def test_the_page_and_all_it_refers_to_are_there_whoever_asks(server):
         sources = [(PAGE.parent / name).read_text("utf-8") for name in modules]
         imported = {f"page/{name}" for source in sources for name in re.findall(r'from "\./(.+?)"', source)}
         assert imported <= files, "each module is fetched with the page, none behind another"
+
+
+async def test_the_page_is_packed_for_whoever_takes_that_and_is_the_same(server):
+    async with server.client(token=None) as client:
+        weight = 0
+        for name in ("", *(f"page/{path.relative_to(PAGE)}" for path in PAGE.rglob("*.*") if path.suffix != ".html")):
+            plain = await client.get(f"/{name}", headers={"Accept-Encoding": "identity"})
+            async with client.stream("GET", f"/{name}", headers={"Accept-Encoding": "gzip"}) as packed:
+                sent = b"".join([chunk async for chunk in packed.aiter_raw()])
+            assert (packed.headers["Content-Encoding"], packed.headers["Vary"]) == ("gzip", "Accept-Encoding")
+            assert "Content-Encoding" not in plain.headers
+            assert gzip.decompress(sent) == plain.content
+            assert packed.headers["ETag"] != plain.headers["ETag"]
+            weight += len(sent)
+        assert weight < 50_000, "bytes of the whole page"
 
 
 async def test_nothing_in_the_page_is_inline_or_from_elsewhere(server):

@@ -4,6 +4,7 @@ Its files lie in `server/page/` and are served as they are; they name each other
 below a path of a proxy too. It uses nothing but the API and the socket, with no right of its own.
 """
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,21 +33,28 @@ _ASKS = b'data-asks="password"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """One file as it is sent. Browsers ask for it every time, so that an upgraded server is seen at once."""
+    """One file as it is, and packed. Browsers ask for it every time, so that an upgraded server is seen at once."""
 
     body: bytes
+    packed: bytes
     type: str
-    etag: str
+    digest: str
 
     def answer(self, request: Request) -> Response:
-        """Send it, or say that the browser has it."""
+        """Send it, packed to whoever takes that, or say that the browser has it."""
+        is_packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        # A strong validator is of the bytes that are sent (RFC 9110, 8.8.3.3).
+        etag = f'"{self.digest}{"-gzip" if is_packed else ""}"'
         headers = {
             "Cache-Control": "no-cache",
             "Content-Security-Policy": _POLICY,
-            "ETag": self.etag,
+            "ETag": etag,
+            "Vary": "Accept-Encoding",
         }
-        if is_known(request, self.etag):
+        if is_known(request, etag):
             return Response(None, 304, headers)
+        if is_packed:
+            return Response(self.packed, 200, {**headers, "Content-Encoding": "gzip"}, self.type)
         return Response(self.body, 200, headers, self.type)
 
 
@@ -71,4 +79,5 @@ def routes(site: Site) -> list[Route]:
 
 
 def _file(body: bytes, suffix: str) -> _File:
-    return _File(body=body, type=_TYPES[suffix], etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    digest = hashlib.sha256(body).hexdigest()[:32]
+    return _File(body=body, packed=gzip.compress(body, mtime=0), type=_TYPES[suffix], digest=digest)
