@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+LOCALE = "de-DE"
+ELSEWHERE = "elsewhere.test"
+"""A name of this machine which to a browser is another one: over plain http it lacks what it has at home."""
 WIDTHS = {"desktop": (1280, 860), "phone": (360, 740)}
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -119,9 +122,11 @@ def browsing(width: str) -> Iterator[Browser]:
         pytest.skip("Chromium is not installed here")
     with playwright.sync_playwright() as driver:
         # No sandbox: root, as in containers, may have none; the pages are our own.
-        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        arguments = ["--no-sandbox", f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
+        chromium = driver.chromium.launch(executable_path=path, args=arguments)
         size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-        context = chromium.new_context(viewport=size, has_touch=width == "phone", accept_downloads=True)
+        is_phone = width == "phone"
+        context = chromium.new_context(viewport=size, has_touch=is_phone, accept_downloads=True, locale=LOCALE)
         context.set_default_timeout(60_000)
         context.add_init_script(_WATCH)
         tab = context.new_page()

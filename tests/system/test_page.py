@@ -4,13 +4,15 @@ import contextlib
 import os
 import pty
 import re
+import signal
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from server.conftest import write_images
-from system.browsing import WIDTHS, browsing
-from system.processes import until
+from system.browsing import ELSEWHERE, WIDTHS, browsing
+from system.processes import descendants_in, until
 from system.proxy import After, Cut, Fault, Leave, Proxy
 
 EMAIL, PASSWORD = "ana@example.org", "a long password"
@@ -33,8 +35,8 @@ def many(tmp_path):
 
 
 @pytest.fixture
-def url(exportctl, folder, many):
-    """A server of two projects that knows one user."""
+def served(exportctl, folder, many):
+    """A server of two projects that knows one user: its address, and its process."""
     state = exportctl.home / "served"
     added = exportctl.start("serve", "--add-user", EMAIL, "--password-stdin", "--state", state, stdin=-1)
     with added:
@@ -44,14 +46,27 @@ def url(exportctl, folder, many):
         contextlib.ExitStack() as end,
     ):
         end.callback(process.terminate)
-        yield until(process.stdout.readline, "the server's address").decode().strip()
+        yield until(process.stdout.readline, "the server's address").decode().strip(), process.pid
 
 
-def make_endless(folder):
-    """Let no export of the folder end: reading one of its images waits for somebody who writes it."""
-    image = folder / "cell 0600.png"
-    image.unlink()
-    os.mkfifo(image)
+@pytest.fixture
+def url(served):
+    return served[0]
+
+
+@pytest.fixture
+def still(served, exportctl):
+    """Its workers stand still, which it does not know: no export ends but by being cancelled."""
+
+    def parent_of(pid):
+        return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(") ")[2].split()[1])
+
+    def workers():
+        parents = {pid: parent_of(pid) for pid in descendants_in(exportctl.home)}
+        return [pid for pid, parent in parents.items() if parents.get(parent) == served[1]]
+
+    for pid in until(workers, "the workers"):
+        os.kill(pid, signal.SIGSTOP)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -77,6 +92,9 @@ def test_a_person_signs_in_starts_an_export_watches_it_and_has_its_file(url, fol
         seen = browser.taken(row)
         assert seen == list(range(seen[0], seen[-1] + 1))
         assert seen[-1] > 5
+        end = row.locator("time").first
+        assert re.fullmatch(r"\d+\. \w+\.?, \d\d:\d\d", end.inner_text()), "as the reader writes it"
+        assert end.get_attribute("datetime").endswith("Z")
         until(lambda: "can be downloaded" in browser.said(), "the end to be said aloud")
         with tab.expect_download() as download:
             row.get_by_role("link", name="Download").click()
@@ -94,7 +112,8 @@ def test_a_person_signs_in_starts_an_export_watches_it_and_has_its_file(url, fol
         assert tab.locator(".job").count() == 0
 
 
-def test_an_export_is_cancelled_by_keyboard_alone_and_the_focus_is_never_lost(url, many):
+@pytest.mark.usefixtures("still")
+def test_an_export_is_cancelled_by_keyboard_alone_and_the_focus_is_never_lost(url):
     with browsing("desktop") as browser:
         tab, press = browser.tab, browser.tab.keyboard.press
         browser.open(url)
@@ -110,8 +129,7 @@ def test_an_export_is_cancelled_by_keyboard_alone_and_the_focus_is_never_lost(ur
         reach(tab, "Start export")
         press("Enter")
         row = tab.locator(".job")
-        row.locator("xpath=self::*[number(@data-seq) > 0]").wait_for()
-        make_endless(many)
+        row.wait_for()
         reach(tab, "Cancel the export of")
         press("Enter")
         asking = tab.get_by_role("dialog", name="Cancel this export?")
@@ -120,10 +138,21 @@ def test_an_export_is_cancelled_by_keyboard_alone_and_the_focus_is_never_lost(ur
         press("Escape")
         asking.wait_for(state="hidden")
         assert "Cancel the export of" in focused(tab), "the focus is where it was"
+        tab.context.set_offline(True)
+        press("Enter")
+        press("Tab")
+        press("Enter")
+        sorry = row.get_by_text("It could not be cancelled. The server cannot be reached.")
+        sorry.wait_for()
+        assert "Cancel the export of" in focused(tab), "it can be tried again"
+        tab.context.set_offline(False)
+        browser.live()
+        browser.complaints.clear()
         press("Enter")
         press("Tab")
         press("Enter")
         browser.ended(row, "cancelled")
+        sorry.wait_for(state="hidden")
         until(lambda: "is cancelled" in browser.said(), "the end to be said aloud")
         until(lambda: "many" in focused(tab), "the focus at the export, since the button is gone")
         browser.check()
@@ -151,6 +180,74 @@ def test_over_a_lost_connection_no_event_is_lost_and_none_taken_twice(url, folde
         proxy.do(Cut("reset"))
         until(lambda: browser.connection().count("live") > before, "the connection, of a session that was renewed")
         browser.ended(browser.start(folder.name), "completed")
+
+
+LIGHT = {"includeOriginalImages": False, "includeVisualizations": False, "metricsFormats": [], "annotationFormats": []}
+START = """async ([count, options]) => {
+  const [project] = (await (await fetch("api/projects")).json()).data;
+  const body = JSON.stringify({ options });
+  const headers = { "Content-Type": "application/json" };
+  for (let made = 0; made < count; made += 1) {
+    await fetch(`api/projects/${project.id}/export`, { method: "POST", body, headers });
+  }
+}"""
+
+
+def test_of_many_past_exports_the_latest_are_shown_and_older_ones_get_the_focus(url):
+    with browsing("phone") as browser:
+        browser.open(url)
+        browser.sign_in(EMAIL, PASSWORD)
+        browser.tab.evaluate(START, [23, LIGHT])
+        ended = browser.tab.locator(".job[data-status=completed]:visible")
+        until(lambda: ended.count() == 23, "those that were started here stay")
+        browser.tab.reload()
+        until(lambda: ended.count() == 20, "the latest")
+        latest = ended.evaluate_all("(rows) => rows.map((row) => row.dataset.job)")
+        browser.tab.get_by_role("button", name="Show older exports").click()
+        until(lambda: ended.count() == 23, "all")
+        shown = ended.evaluate_all("(rows) => rows.map((row) => row.dataset.job)")
+        assert shown[:20] == latest
+        focus = browser.tab.evaluate("() => document.activeElement.closest('.job')?.dataset.job")
+        assert focus == shown[20], "the button may be gone"
+        assert browser.tab.evaluate("() => window.shifted") < 0.1
+
+
+RENEW = "() => { import('./page/session.js').then(({ renew }) => renew()).then((is) => (window.renewed = is)); }"
+
+
+@pytest.mark.usefixtures("still")
+def test_two_tabs_show_one_queue_and_renew_their_session_one_after_the_other_without_web_locks_too(url):
+    asked = []
+    with browsing("desktop") as browser:
+        tab = browser.tab
+        browser.open(url.replace("127.0.0.1", ELSEWHERE))
+        browser.sign_in(EMAIL, PASSWORD)
+        assert tab.evaluate("() => navigator.locks === undefined")
+        other = tab.context.new_page()
+        other.goto(tab.url)
+        other.locator("#connection[data-state=live]").wait_for()
+        tab.evaluate(START, [4, LIGHT])
+        for words in ("In the queue behind 1 of yours", "Next in your queue"):
+            other.locator(".job[data-status=pending]").get_by_text(words).wait_for()
+        tab.context.route("**/api/auth/refresh", asked.append)
+        tab.context.clear_cookies(name="access_token")
+        tab.evaluate(RENEW)
+        other.evaluate(RENEW)
+        tab.wait_for_function("() => indexedDB.databases().then((known) => known.length > 0)")
+        until(lambda: pump(tab) and asked, "one of them to ask")
+        other.evaluate("() => fetch('api/auth/profile')")
+        [first] = asked
+        first.continue_()
+        for one in (tab, other):
+            one.wait_for_function("() => window.renewed === true")
+        assert len(asked) == 1
+        tab.reload()
+        browser.live()
+
+
+def pump(tab):
+    """Let Playwright hand over what happened meanwhile."""
+    return tab.evaluate("() => true")
 
 
 @pytest.fixture

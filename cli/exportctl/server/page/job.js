@@ -67,7 +67,6 @@ const CHANGES = {
     progress: 100,
     message: data.message,
     warnings: data.warnings ?? [],
-    seconds: data.processingTime,
     completed: data.timestamp,
     eta: null,
   }),

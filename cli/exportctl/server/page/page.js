@@ -1,39 +1,22 @@
-// The page: signing in, the form, the list of exports, and what is said aloud.
+// The page: signing in, the form, and what is done with exports.
 
 import { Follower } from "./follow.js";
 import { hasEnded } from "./job.js";
-import { Row, counted, isolated } from "./row.js";
+import { List } from "./list.js";
+import { say } from "./say.js";
 import * as session from "./session.js";
 import { fill, start } from "./start.js";
+import { isolated } from "./words.js";
 
-const DRAW_EVERY = 100;
-const SAY_AFTER = 800;
 /** A connection that is back within this was never worth a word. */
 const LOST_AFTER = 3000;
-const STEP = 10;
 const WIDE = matchMedia("(min-width: 60rem)");
-const CONNECTIONS = { connecting: "Connecting", live: "Live", lost: "Connection lost, trying again" };
+const CONNECTIONS = { connecting: "Connecting", live: "Live", lost: "Reconnecting" };
 
 const by = (id) => document.getElementById(id);
-const rows = new Map();
+const list = new List(() => follower?.jobs ?? null, { cancel: ask, download });
 let follower = null;
-let shown = STEP;
-let isListed = false;
 let byToken = document.documentElement.dataset.asks === "token";
-
-// ---- What is said aloud: few words, those that come at once together ----
-
-const saying = [];
-let sayingSoon = 0;
-
-function say(words) {
-  saying.push(words);
-  clearTimeout(sayingSoon);
-  sayingSoon = setTimeout(() => {
-    const all = saying.splice(0);
-    by("said").textContent = all.length > 3 ? `${counted(all.length, "change")}. ${all.at(-1)}` : all.join(" ");
-  }, SAY_AFTER);
-}
 
 // ---- Signing in and out ----
 
@@ -51,8 +34,7 @@ async function open() {
 function askWho(problem = "") {
   follower?.close();
   follower = null;
-  rows.clear();
-  by("jobs").replaceChildren();
+  list.clear();
   by("work").hidden = by("account").hidden = by("skip").hidden = true;
   by("signing").hidden = false;
   byToken ||= Boolean(session.token());
@@ -111,13 +93,20 @@ by("sign-out").addEventListener("click", async () => {
 
 session.onSignedOut(() => follower && askWho("You signed out in another tab."));
 
+// A browser may show the page as it was when it was left, whoever is signed in by now.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+
 /** Run `act` unless the form is at it already. */
 async function busy(form, act) {
   if (form.getAttribute("aria-busy") === "true") return;
+  const button = form.querySelector("[type=submit]");
+  const idle = button.textContent;
   form.setAttribute("aria-busy", "true");
+  button.textContent = button.dataset.busy;
   try {
     await act();
   } finally {
+    button.textContent = idle;
     form.removeAttribute("aria-busy");
   }
 }
@@ -131,17 +120,11 @@ async function work(user) {
   by("signing").hidden = true;
   by("work").hidden = by("account").hidden = by("skip").hidden = false;
   document.title = "Exports";
-  shown = STEP;
-  isListed = false;
-  follower = new Follower(projects, shown, {
+  follower = new Follower(projects, list.limit, {
     job: changed,
     state: drawConnection,
     refused: refusedSocket,
-    listed(isMore) {
-      isListed = true;
-      by("older").hidden = !isMore;
-      by("empty").hidden = rows.size > 0;
-    },
+    listed: (hasOlder) => list.listed(hasOlder),
   });
 }
 
@@ -175,61 +158,13 @@ function drawConnection(state) {
   }
 }
 
-const stale = new Set();
-let drawing = 0;
-
 function changed(job, before) {
-  let row = rows.get(job.id);
-  if (row === undefined) {
-    row = new Row(by("row"), job.id, { cancel: ask, download });
-    rows.set(job.id, row);
-    row.draw(job, Date.now());
-    place(job, row);
-  }
-  row.note(job);
-  stale.add(job.id);
-  // Not an animation frame: the title of a tab in the background is all that is seen of it.
-  drawing ||= setTimeout(draw, DRAW_EVERY);
-  if (before !== null && hasEnded(job) && !hasEnded(before)) {
-    sayEnd(job);
-    if (asking === job.id && by("asking").open) by("asking").close();
-  }
+  list.take(job);
+  if (before === null || !hasEnded(job) || hasEnded(before)) return;
+  list.complain(job.id, ""); // That it could not be cancelled is no matter any more.
+  sayEnd(job);
+  if (asking === job.id && by("asking").open) by("asking").close();
 }
-
-/**
- * Put a row where it stays: nothing jumps while it is read. First what began since the page was opened, newest first;
- * then what it found without an end, in the order of its turn; then what had ended, newest first.
- */
-function place(job, row) {
-  row.rank = hasEnded(job) ? 2 : isListed ? 0 : 1;
-  row.created = job.created;
-  const comes = (other) => {
-    if (other.rank !== row.rank) return other.rank > row.rank;
-    return row.rank === 1 ? other.created > row.created : other.created < row.created;
-  };
-  const next = [...by("jobs").children].find((element) => comes(rows.get(element.dataset.job)));
-  by("jobs").insertBefore(row.element, next ?? null);
-}
-
-function draw() {
-  drawing = 0;
-  if (follower === null) return;
-  const now = Date.now();
-  const jobs = follower.jobs;
-  for (const job of jobs) if (stale.delete(job.id)) rows.get(job.id).draw(job, now);
-  const running = jobs.filter((job) => job.status === "processing").length;
-  const waiting = jobs.filter((job) => job.status === "pending").length;
-  const parts = [running && `${running} running`, waiting && `${waiting} waiting`].filter(Boolean);
-  by("count").textContent = parts.join(", ");
-  document.title = parts.length ? `${parts.join(", ")} – Exports` : "Exports";
-  by("empty").hidden = jobs.length > 0 || by("empty").hidden;
-}
-
-// Times go by without an event: what is left, and archives whose time is over.
-setInterval(() => {
-  for (const id of rows.keys()) stale.add(id);
-  drawing ||= setTimeout(draw, 0);
-}, 30_000);
 
 function sayEnd(job) {
   const words = {
@@ -247,19 +182,16 @@ by("start").addEventListener("submit", (event) => {
     by("start-problem").textContent = "";
     try {
       const id = await start(event.target);
-      if (!rows.has(id)) follower?.add(await session.request(`api/export/${id}`));
+      if (!list.has(id)) follower?.add(await session.request(`api/export/${id}`));
       say("The export is started.");
-      if (!WIDE.matches) rows.get(id)?.show(); // It is far below the form.
+      if (!WIDE.matches) list.show(id); // It is far below the form.
     } catch (refusal) {
       by("start-problem").textContent = wordsOf(refusal);
     }
   });
 });
 
-by("older").addEventListener("click", async () => {
-  shown += STEP;
-  await follower.more(shown);
-});
+by("older").addEventListener("click", () => list.more((limit) => follower.more(limit)));
 
 let asking = null;
 
@@ -281,17 +213,12 @@ async function cancel(id) {
 
 /** Do something with a job; what goes wrong is shown at its row, and said. */
 async function attempt(id, sorry, act) {
-  const complain = (words) => {
-    rows.get(id)?.complain(words);
-    stale.add(id);
-    draw();
-  };
-  complain("");
+  list.complain(id, "");
   try {
     await act();
   } catch (refusal) {
     const words = `${sorry} ${wordsOf(refusal)}`;
-    complain(words);
+    list.complain(id, words);
     say(words);
   }
 }

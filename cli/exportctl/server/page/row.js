@@ -2,7 +2,8 @@
 // attributes between the characters that do the same, so that none of them turns or marks up what stands around it.
 
 import { hasEnded } from "./job.js";
-import { sentences, url } from "./session.js";
+import { url } from "./session.js";
+import { counted, isolated, lengthOf, moment, roughly, sentences, sizeOf } from "./words.js";
 
 const NAMES = {
   images: "Originals",
@@ -20,24 +21,13 @@ const STATES = {
   gone: "Unknown",
 };
 const COMMANDS = { pending: "follow", processing: "follow", completed: "download" };
-const moment = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const amount = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
-
-const TURNS = /[\u0590-\u08ff\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufefc]|[\ud802-\ud803\ud83a-\ud83b]/;
-
-/**
- * A name for places that take plain text only, between U+2068 and U+2069 (first strong isolate) where something in it
- * runs from right to left: elsewhere they would be in the way of whoever chooses by typing.
- */
-export function isolated(name) {
-  return TURNS.test(name) ? `\u2068${name.replace(/[\u2066-\u2069]/g, "")}\u2069` : name;
-}
 
 export class Row {
   #parts;
   #shown = {};
   #trouble = "";
+  /** How many of its person's exports have their turn before it. */
+  before = 0;
 
   /** `act.cancel(id)` and `act.download(id)` are called by its buttons. */
   constructor(template, id, act) {
@@ -55,6 +45,7 @@ export class Row {
         ".problem",
         ".cancel",
         ".download",
+        "summary",
         "dl",
       ].map((selector) => [selector.replace(".", ""), part(selector)]),
     );
@@ -67,7 +58,11 @@ export class Row {
   /** Bring it before the reader, with the focus. */
   show() {
     this.element.scrollIntoView({ block: "center" });
-    this.#parts.h3.focus({ preventScroll: true });
+    this.focus({ preventScroll: true });
+  }
+
+  focus(options) {
+    this.#parts.h3.focus(options);
   }
 
   /** Say what went wrong with what was asked of this job; "": nothing any more. */
@@ -82,20 +77,22 @@ export class Row {
 
   /** Draw the job as it is now (`now`: milliseconds). */
   draw(job, now) {
-    const { cancel, download, progress, problem } = this.#parts;
+    const { cancel, download, progress, problem, summary } = this.#parts;
     const ended = hasEnded(job);
     const expired = job.status === "completed" && (!job.archive || Date.parse(job.expires) <= now);
     const hadFocus = [cancel, download].includes(document.activeElement);
     this.element.dataset.status = job.cancelling && !ended ? "cancelling" : job.status;
+    this.element.classList.toggle("warned", job.status === "completed" && job.warnings.length > 0);
     this.#text("name", job.name);
     this.#text("state", stateOf(job, ended));
     this.#text("percent", ended || job.status === "pending" ? "" : `${Math.floor(job.progress)} %`);
     progress.value = job.progress;
     progress.ariaHidden = String(ended); // Only a picture by then, of how far it came.
     this.#name(progress, `Progress of the export of ${isolated(job.name)}`);
-    if (ended || job.status === "pending") this.#text("facts", ended ? endOf(job, expired) : "In the queue");
+    if (ended) this.#write("facts", endOf(job));
+    else if (job.status === "pending") this.#text("facts", turnOf(this.before));
     else this.#stages(job);
-    this.#text("rest", restOf(job, ended, expired));
+    this.#write("rest", restOf(job, ended, expired));
     const wrong = problemOf(job) || this.#trouble;
     problem.hidden = !wrong;
     this.#text("problem", wrong);
@@ -108,6 +105,7 @@ export class Row {
       this.#text("download", `Download ${sizeOf(job.archive.fileSize)}`);
       this.#name(download, `Download ${isolated(job.archive.fileName)}, ${sizeOf(job.archive.fileSize)}`);
     }
+    this.#name(summary, `Details of the export of ${isolated(job.name)}`);
     this.#describe(job);
     if (hadFocus && document.activeElement === document.body) (download.hidden ? this.#parts.h3 : download).focus();
   }
@@ -117,7 +115,15 @@ export class Row {
     if (this.#shown[part] !== words) this.#parts[part].textContent = this.#shown[part] = words;
   }
 
-  /** The stages run side by side; on a narrow screen only the first that is not done is shown. */
+  /** Write words and moments (dates). */
+  #write(part, pieces) {
+    const key = JSON.stringify(pieces);
+    if (this.#shown[part] === key) return;
+    this.#shown[part] = key;
+    this.#parts[part].replaceChildren(...pieces.map((piece) => (piece instanceof Date ? moment(piece) : piece)));
+  }
+
+  /** The stages run side by side; first stands the one that is not done, where there is no room for all. */
   #stages(job) {
     const isDone = ({ current, total } = { current: 0, total: 1 }) => current >= total;
     const first = job.wanted.find((stage) => !isDone(job.stages[stage]));
@@ -153,9 +159,9 @@ export class Row {
           .map((stage) => NAMES[stage])
           .join(", "),
       ],
-      ["Images", job.total ? number.format(job.total) : ""],
+      ["Images", job.total ? String(job.total) : ""],
       ...job.warnings.map((warning) => ["Warning", warning]),
-      ["Started", moment.format(new Date(job.created))],
+      ["Started", new Date(job.created)],
       ["Command", `exportctl ${COMMANDS[job.status] ?? "status"} ${name} --server ${url("").href.replace(/\/$/, "")}`],
     ].filter(([, words]) => words);
     const key = JSON.stringify(rows);
@@ -163,10 +169,11 @@ export class Row {
     this.#shown.dl = key;
     this.#parts.dl.replaceChildren(
       ...rows.map(([term, words]) => {
-        const [group, dt, dd, bdi] = ["div", "dt", "dd", "bdi"].map((tag) => document.createElement(tag));
+        const tags = ["div", "dt", "dd", term === "Command" ? "code" : "bdi"];
+        const [group, dt, dd, what] = tags.map((tag) => document.createElement(tag));
         dt.textContent = term;
-        bdi.textContent = words;
-        dd.append(bdi);
+        what.append(words instanceof Date ? moment(words) : words);
+        dd.append(what);
         group.append(dt, dd);
         return group;
       }),
@@ -180,44 +187,26 @@ function stateOf(job, ended) {
   return warnings ? `Completed with ${counted(warnings, "warning")}` : (STATES[job.status] ?? job.status);
 }
 
-function endOf(job, expired) {
-  const when = job.completed ? moment.format(new Date(job.completed)) : "";
-  if (job.status !== "completed") return when;
-  const took = job.seconds ?? (Date.parse(job.completed) - Date.parse(job.created)) / 1000;
-  return [when, `took ${lengthOf(took)}`, expired || !job.archive ? "" : sizeOf(job.archive.fileSize)]
-    .filter(Boolean)
-    .join(" · ");
+/** From its start to its archive, as the reader waited for it: in the queue too. */
+function endOf(job) {
+  if (!job.completed) return [];
+  const end = new Date(job.completed);
+  return job.status === "completed" ? [end, ` · ready after ${lengthOf((end - new Date(job.created)) / 1000)}`] : [end];
 }
 
 function restOf(job, ended, expired) {
-  if (job.status === "completed") {
-    if (expired) return "Archive no longer kept";
-    return `Kept until ${moment.format(new Date(job.expires))}`;
-  }
-  if (ended) return job.status === "gone" ? "" : `Stopped at ${Math.floor(job.progress)} %`;
+  if (job.status === "completed") return expired ? ["Archive no longer kept"] : ["Kept until ", new Date(job.expires)];
+  if (ended) return job.status === "gone" ? [] : [`Stopped at ${Math.floor(job.progress)} %`];
   const isForeseen = job.eta !== null && job.eta !== undefined;
-  return isForeseen ? `${lengthOf(job.eta)} left` : `Since ${moment.format(new Date(job.created))}`;
+  return isForeseen ? [`${roughly(job.eta)} left`] : ["Since ", new Date(job.created)];
+}
+
+function turnOf(before) {
+  return before === 0 ? "Next in your queue" : `In the queue behind ${before} of yours`;
 }
 
 function problemOf(job) {
   if (job.status === "gone") return "The server no longer knows this export.";
   if (job.status !== "failed") return "";
   return sentences(job.error?.message ?? job.message, job.error?.hint);
-}
-
-export function counted(count, noun) {
-  return `${number.format(count)} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-function lengthOf(seconds) {
-  if (seconds < 9.5) return `${number.format(Math.max(seconds, 0.1))} s`;
-  if (seconds < 99.5) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${number.format(seconds / 3600)} h`;
-}
-
-function sizeOf(bytes) {
-  const unit = ["B", "kB", "MB", "GB", "TB"];
-  const step = bytes < 1000 ? 0 : Math.min(unit.length - 1, Math.floor(Math.log10(bytes) / 3));
-  return `${amount.format(bytes / 1000 ** step)} ${unit[step]}`;
 }

@@ -4,6 +4,9 @@
 // Without one the session's cookies speak, which no script can read. They are renewed where a request is refused, by
 // one tab at a time: a refresh token that is used twice ends its session.
 
+import { alone } from "./turn.js";
+import { sentences } from "./words.js";
+
 const KEPT = "exportctl.token";
 const tabs = new BroadcastChannel(`exportctl ${document.baseURI}`);
 
@@ -18,12 +21,6 @@ export class Refusal extends Error {
   get words() {
     return sentences(this.message, this.status === 401 ? "" : this.hint); // The hint of 401 is for programs.
   }
-}
-
-/** Make sentences of what the server says, which is often the middle of one. */
-export function sentences(...parts) {
-  const made = parts.filter(Boolean).map((part) => part[0].toUpperCase() + part.slice(1).replace(/[.\s]+$/, ""));
-  return made.map((part) => `${part}.`).join(" ");
 }
 
 /** Take a token out of the address, so that it is in no history and no bookmark. */
@@ -98,9 +95,7 @@ let renewing = null;
 
 /** Renew the session; false if it is over for good. */
 export function renew() {
-  // Locks are there over TLS and on this machine; without them two tabs that wake at once may end the session.
-  const once = () => (navigator.locks ? navigator.locks.request("exportctl session", renewed) : renewed());
-  renewing ??= once().finally(() => (renewing = null));
+  renewing ??= alone(renewed).finally(() => (renewing = null));
   return renewing;
 }
 

@@ -1,7 +1,7 @@
 // The form that starts exports: what can be chosen comes from the server.
 
 import { Refusal, request } from "./session.js";
-import { counted, isolated } from "./row.js";
+import { counted, isolated } from "./words.js";
 
 const TRIES = 4;
 
