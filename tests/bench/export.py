@@ -125,7 +125,7 @@ def resident(pid: int) -> int:
         return 0
 
 
-def processor(pid: int) -> float:
+def processor(pid: int | str) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
