@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import shapely
 
-from exportctl.server.export.shapes import LEAST_POINTS, Part, Ring, part_area
+from exportctl.server.export.shapes import LEAST_POINTS, Part, Ring, part_area, signed_area
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +41,29 @@ def measure(parts: Sequence[Part], scale: float | None) -> list[Measures]:
     if not parts:
         return []
     length = 1.0 if scale is None else scale
-    hulls = shapely.convex_hull(shapely.polygons([shapely.linearrings(part.outer) for part in parts]))
+    counts = [len(part.outer) for part in parts]
+    outers = shapely.linearrings(
+        np.concatenate([part.outer for part in parts]), indices=np.repeat(np.arange(len(parts)), counts)
+    )
+    perimeters = shapely.length(outers).tolist()
+    hulls = shapely.convex_hull(shapely.polygons(outers))
     hull_areas = shapely.area(hulls).tolist()
     hull_perimeters = shapely.length(hulls).tolist()
     points, owners = shapely.get_coordinates(hulls, return_index=True)
     rings = np.split(points, np.flatnonzero(np.diff(owners)) + 1)
     return [
-        _measures(part, ring[:-1], hull_area, hull_perimeter, length)
-        for part, ring, hull_area, hull_perimeter in zip(parts, rings, hull_areas, hull_perimeters, strict=True)
+        _measures(part, perimeter, ring[:-1], hull_area, hull_perimeter, length)
+        for part, perimeter, ring, hull_area, hull_perimeter in zip(
+            parts, perimeters, rings, hull_areas, hull_perimeters, strict=True
+        )
     ]
 
 
-def _measures(part: Part, hull: Ring, hull_area: float, hull_perimeter: float, length: float) -> Measures:
+def _measures(  # noqa: PLR0917 - one row of what was measured of all at once
+    part: Part, perimeter: float, hull: Ring, hull_area: float, hull_perimeter: float, length: float
+) -> Measures:
     area = part_area(part)
     outer = part.outer
-    steps = outer - np.roll(outer, 1, axis=0)
-    perimeter = float(np.hypot(steps[:, 0], steps[:, 1]).sum())
     width, height = (outer.max(axis=0) - outer.min(axis=0)).tolist()
     largest, smallest, orthogonal = feret(hull)
     circularity = _ratio(4 * np.pi * area, perimeter**2)
@@ -87,12 +94,13 @@ def feret(hull: Ring) -> tuple[float, float, float]:
     if len(hull) < LEAST_POINTS:
         size = float(np.hypot(*(hull.max(axis=0) - hull.min(axis=0))))
         return size, 0.0, 0.0
-    x, y = hull.T
-    if np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)) < 0:
+    if signed_area(hull) < 0:
         hull = hull[::-1]
     count = len(hull)
-    edges = np.roll(hull, -1, axis=0) - hull
-    angles = np.unwrap(np.arctan2(edges[:, 1], edges[:, 0]))
+    following = np.concatenate([hull[1:], hull[:1]])
+    edges = following - hull
+    angles = np.arctan2(edges[:, 1], edges[:, 0])
+    angles[1:] -= 2 * np.pi * np.cumsum(np.rint(np.diff(angles) / (2 * np.pi)))
     turn = np.concatenate([angles, angles + 2 * np.pi])
     opposite = np.searchsorted(turn, angles + np.pi)
     candidates = (opposite[:, None] + np.arange(-1, 2)) % count
@@ -100,7 +108,7 @@ def feret(hull: Ring) -> tuple[float, float, float]:
     reach = hull[candidates] - hull[:, None]
     heights = np.abs(edges[:, None, 0] * reach[..., 1] - edges[:, None, 1] * reach[..., 0]).max(axis=1) / lengths
     far = hull[candidates]
-    spans = np.stack([far - hull[:, None], far - np.roll(hull, -1, axis=0)[:, None]])
+    spans = np.stack([far - hull[:, None], far - following[:, None]])
     distances = np.hypot(spans[..., 0], spans[..., 1])
     best = np.unravel_index(int(distances.argmax()), distances.shape)
     largest = float(distances[best])

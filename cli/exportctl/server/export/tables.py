@@ -11,7 +11,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
@@ -44,6 +45,7 @@ _TITLES = {
     "width": "Bounding box width ({u})",
     "height": "Bounding box height ({u})",
 }
+_values = attrgetter(*MEASURES)
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
 
@@ -67,7 +69,7 @@ def spool_rows(plan_file: str, start: int, stop: int, scale: float | None, path:
             parts = [part for annotation in image.annotations for part in annotation.parts]
             measures = iter(measure(parts, scale))
             rows = [
-                [image.first + at, at + 1, number, categories[annotation.category], *astuple(next(measures))]
+                [image.first + at, at + 1, number, categories[annotation.category], *_values(next(measures))]
                 for at, annotation in enumerate(image.annotations)
                 for number in range(1, len(annotation.parts) + 1)
             ]
@@ -145,9 +147,14 @@ def write_excel(
 def _write_row(sheet: "xlsxwriter.worksheet.Worksheet", at: int, row: Sequence[Cell]) -> None:
     for column, value in enumerate(row):
         if isinstance(value, str):
-            sheet.write_string(at, column, printable(value)[:_EXCEL_TEXT])
+            sheet.write_string(at, column, _excel_text(value))
         elif value is not None:
             sheet.write_number(at, column, value)
+
+
+@lru_cache(maxsize=64)  # an image and a category have many rows
+def _excel_text(text: str) -> str:
+    return printable(text)[:_EXCEL_TEXT]
 
 
 def _unformulated(value: Cell) -> Cell:
