@@ -5,14 +5,13 @@ once that is known, so that a second command for the very same job can wait for 
 """
 
 import contextlib
-import errno
-import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from exportctl.client.locks import is_at, takes
 from exportctl.client.partial import cannot_write
 from exportctl.model.errors import CannotWrite
 
@@ -78,11 +77,11 @@ class Claim:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             except OSError as error:
                 raise cannot_write(place, error) from error
-            if _lock(descriptor) and _is_at(descriptor, path):
+            if takes(descriptor) and is_at(descriptor, path):
                 break
             # Its holder, or that of another one at its name: it took its own away between the opening and the lock.
             job_id = os.pread(descriptor, _LONGEST, 0).decode("utf-8", "replace") or None
-            is_taken = _is_at(descriptor, path)
+            is_taken = is_at(descriptor, path)
             os.close(descriptor)
             if is_taken:
                 raise Claimed(place, job_id)
@@ -100,21 +99,3 @@ class Claim:
 def lock_of(place: Path) -> Path:
     """Return the lock file of a place."""
     return place.with_name(f".{place.name}.lock")
-
-
-def _lock(descriptor: int) -> bool:
-    """Return whether it is ours now; on a network share that knows no locks it always is."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        return error.errno in {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-    return True
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except OSError:
-        return False

@@ -10,7 +10,6 @@ With `login --keyring` the cookies lie in the system's keyring and the entry onl
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from typing import Final
 import orjson
 
 from exportctl.client import keychain
+from exportctl.client.locks import takes
 from exportctl.model.errors import CannotWrite, NotAllowed
 
 _VERSION: Final = 1
@@ -79,7 +79,7 @@ class Jar:
             raise self._cannot_write(error) from error
         try:
             async with asyncio.timeout(_LOCK_SECONDS):
-                while not _takes(descriptor):  # noqa: ASYNC110 - a file lock tells nobody that it is free
+                while not takes(descriptor):  # noqa: ASYNC110 - a file lock tells nobody that it is free
                     await asyncio.sleep(_LOCK_LOOK_SECONDS)
         except TimeoutError as error:
             os.close(descriptor)
@@ -188,16 +188,6 @@ class Jar:
             f"the session cannot be kept in {self.path}: {error.strerror}",
             hint="EXPORTCTL_EMAIL and EXPORTCTL_PASSWORD sign in without keeping anything",
         )
-
-
-def _takes(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks: better unlocked than signed out
-    return True
 
 
 def _record(cookie: Cookie) -> dict[str, object]:

@@ -22,6 +22,7 @@ from typing import Final
 
 import orjson
 
+from exportctl.client.locks import is_at
 from exportctl.model.errors import CannotWrite
 
 LOOK_SECONDS: Final = 0.05
@@ -115,7 +116,7 @@ class Place:
         try:
             while not _takes(descriptor, fcntl.LOCK_EX):  # noqa: ASYNC110 - a lock of another process sets no event
                 await asyncio.sleep(LOOK_SECONDS)
-            yield _is_at(descriptor, path)
+            yield is_at(descriptor, path)
         finally:
             os.close(descriptor)
 
@@ -210,10 +211,3 @@ def _takes(descriptor: int, how: int) -> bool:
             raise
         return False
     return True
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except OSError:
-        return False

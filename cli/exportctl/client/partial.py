@@ -19,6 +19,7 @@ import orjson
 
 from exportctl.client import disk
 from exportctl.client.destination import JOB_LETTERS
+from exportctl.client.locks import takes
 from exportctl.model.errors import CannotWrite
 
 _WRITE: Final = 1 << 17
@@ -170,18 +171,12 @@ class Partial:
             self._reserved = self._at
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not takes(self._file):
             raise CannotWrite(
                 f"another command is fetching {self.target} right now",
                 hint="wait for it, or name another -o",
                 code="LOCKED",
-            ) from error
-        except OSError as error:
-            if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}:
-                raise cannot_write(self.target, error) from error
-            # Some network shares know no locks: an archive without a guard is better there than none.
+            )
 
     def _is_ours_alone(self) -> bool:
         """Whether the open file still is the one at its name, and at no other name.
