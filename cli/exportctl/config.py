@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from exportctl.model.errors import Usage
+from exportctl.model.nearest import nearest
 
 _STRINGS = ("server", "token", "token_file", "ca_bundle")
 
@@ -98,8 +99,6 @@ def _tables(path: Path) -> dict[str, object]:
 
 def unknown_words() -> list[str]:
     """Return in words what stands in the file and means nothing, a misspelt key for one; profiles pass it over."""
-    import difflib  # noqa: PLC0415 - for `doctor` alone
-
     path = config_file()
     found = []
     for name, table in _tables(path).items():
@@ -107,8 +106,8 @@ def unknown_words() -> list[str]:
             found.append(f"{name} stands in no table")
             continue
         for key in table.keys() - set(_STRINGS):
-            near = difflib.get_close_matches(key, _STRINGS, n=1)
-            meant = f", did you mean {near[0]}?" if near else ""
+            near = nearest(key, _STRINGS)
+            meant = f", did you mean {near}?" if near else ""
             found.append(f"{key} of [{name}] means nothing{_line_of(path, name, key)}{meant}")
     return sorted(found)
 

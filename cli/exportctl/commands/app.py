@@ -4,7 +4,6 @@ Typer without rich: `--help` of everything reads no network code. Whatever typer
 ours.
 """
 
-import difflib
 import importlib
 import os
 import sys
@@ -17,6 +16,7 @@ from exportctl.commands.declared import Declared
 from exportctl.commands.layout import SETTINGS, told
 from exportctl.commands.options import Shared
 from exportctl.model.errors import Usage
+from exportctl.model.nearest import nearest
 from exportctl.startup.answers import says_yes
 
 COMMANDS: Final = {
@@ -75,7 +75,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the words name. An unknown one is refused with those that it might be."""
         name = args[0]
-        near = _MEANT.get(name) or next(iter(difflib.get_close_matches(name, COMMANDS)), None)
+        near = _MEANT.get(name) or nearest(name, COMMANDS)
         if near and name not in COMMANDS and not name.startswith("-"):
             ctx.fail(f"No such command '{name}'. Did you mean {near}?")
         return super().resolve_command(ctx, args)

@@ -5,7 +5,6 @@ that `--config` names (TOML, no tables); a value is judged as if it stood on the
 with the variable, or with file and line. Paths in the file begin at the file's own folder.
 """
 
-import difflib
 import os
 import re
 import tomllib
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exportctl.commands.declared import Declared
+from exportctl.model.nearest import nearest
 
 PREFIX: Final = "EXPORTCTL_SERVE_"
 ONCE: Final = frozenset({"add_user", "remove_user", "list_users", "password_stdin", "help"})
@@ -100,8 +100,8 @@ def _read(path: Path, params: Any, ctx: Any) -> dict[str, _Said]:
 def _unknown(name: str, known: dict[str, Any]) -> str:
     if name in ONCE:
         return f"{name} is no setting; it belongs on the command line"
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"unknown key {name}" + (f". Did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}")
+    near = nearest(name, known)
+    return f"unknown key {name}" + (f". Did you mean {near}?" if near else f"; known: {', '.join(sorted(known))}")
 
 
 def _line(text: str, key: str) -> int:

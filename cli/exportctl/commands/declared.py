@@ -5,13 +5,13 @@ Newest typer converts each value through a pydantic model, whose import alone ta
 be declared is what `converted` knows, anything else is an error when the command is loaded.
 """
 
-import difflib
 import math
 from typing import Any, Final, Literal, get_args, get_origin
 
 from typer.core import TyperCommand
 
 from exportctl.commands.layout import Layout
+from exportctl.model.nearest import nearest
 from exportctl.startup.answers import FALSE
 
 TRUE: Final = frozenset({"1", "true", "yes", "on", "y", "t"})
@@ -117,6 +117,6 @@ def _truth(word: str) -> bool:
 def _choice(word: str, choices: tuple[str, ...]) -> str:
     if word in choices:
         return word
-    near = difflib.get_close_matches(word.lower(), choices, n=1)
+    near = nearest(word.lower(), choices)
     known = ", ".join(choices)
-    raise ValueError(f"{word!r} is not one of {known}" + (f". Did you mean {near[0]}?" if near else ""))
+    raise ValueError(f"{word!r} is not one of {known}" + (f". Did you mean {near}?" if near else ""))
