@@ -7,6 +7,9 @@ which JavaScript writes as integers), lone surrogates, and keys with a meaning o
 
 from hypothesis import strategies as st
 
+from exportctl.protocol import socketio
+from exportctl.protocol.socketio import Ack, Connect, ConnectError, Disconnect, Event
+
 EXACT = 2**53 - 1
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -50,3 +53,14 @@ def attachments(value):
     if isinstance(value, list | tuple):
         return [blob for inner in value for blob in attachments(inner)]
     return []
+
+
+objects = st.dictionaries(keys, plain_values, max_size=3)
+args = st.lists(values, max_size=3).filter(lambda many: len(attachments(many)) <= socketio.MAX_ATTACHMENTS).map(tuple)
+packets = (
+    st.builds(Event, namespace=namespaces, name=names, args=args, ack_id=st.none() | ack_ids)
+    | st.builds(Ack, namespace=namespaces, ack_id=ack_ids, args=args)
+    | st.builds(Connect, namespace=namespaces, data=st.none() | objects)
+    | st.builds(Disconnect, namespace=namespaces)
+    | st.builds(ConnectError, namespace=namespaces, message=texts, data=plain_values)
+)

@@ -8,11 +8,10 @@ from production.acts import Event, Moment
 from production.jobs import Job
 from production.serving import Production
 from production.site import FIRST
+from system import drawn
 from system.processes import Ended, end_of
-from system.proxy import After, Answer, Cut, Delay, Fault, Leave, Refuse, RefuseUpgrades, Stall, Tear
+from system.proxy import After, Fault
 
-MOST_ATTEMPTS = 4
-"""Failed attempts of one request that a schedule may cost at most: one below what the client makes."""
 EVENT = b'42["export:'
 
 MOMENTS = st.one_of(
@@ -41,38 +40,19 @@ THROUGH = st.one_of(
     st.builds(After, st.one_of(st.integers(1, 12_000), st.integers(12_000, 130_000)), st.just("down")),
     st.builds(After, st.integers(1, 4_000), st.just("up")),
 )
-WAYS = st.sampled_from(["down", "up"])
-SECONDS = st.sampled_from([0.1, 0.3])
-FAULTS = st.one_of(
-    st.builds(Cut, st.sampled_from(["reset", "end"])),
-    st.builds(Stall, SECONDS),
-    st.builds(Tear, WAYS, st.integers(1, 3_000)),
-    st.builds(Delay, WAYS, st.integers(1, 10), st.sampled_from([0.01, 0.05])),
-    st.builds(RefuseUpgrades, st.sampled_from([400, 403, 502]), st.integers(1, 3)),
-    st.builds(Answer, st.sampled_from([502, 503]), st.integers(1, 3)),
-    st.builds(Refuse, st.integers(1, 3)),
-    st.builds(Leave, SECONDS),
-)
+FAULTS = drawn.faults(0.1, 0.3)
 
 
 def cost(act: object) -> int:
-    """Return how many attempts of one request this act can make fail."""
-    match act:
-        case Answer(count=count) | Refuse(count=count):
-            return count
-        case Leave() | acts.Restart() | acts.PlannedStop():
-            return 2
-        case Cut():
-            return 1
-        case _:
-            return 0
+    """Return how many attempts of one request this act of the server or of the network can make fail."""
+    return 2 if isinstance(act, acts.Restart | acts.PlannedStop) else drawn.cost(act)
 
 
 @st.composite
 def schedules(draw) -> tuple[list[Event], list[Fault]]:
     done = draw(st.lists(st.builds(Event, MOMENTS, ACTS), max_size=4))
     faults = draw(st.lists(st.builds(Fault, THROUGH, FAULTS), min_size=0 if done else 1, max_size=4))
-    kept, left = [], MOST_ATTEMPTS
+    kept, left = [], drawn.MOST_ATTEMPTS
     for one in [*done, *faults]:
         if cost(one.act) <= left:
             left -= cost(one.act)

@@ -19,19 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exportctl.server.export.sample import make_sample
+from system import drawn
 from system.processes import Command, Ended, Served, command_in, end_of
 from system.proxy import (
     After,
-    Answer,
-    Cut,
-    Delay,
     Fault,
-    Leave,
     Proxy,
-    Refuse,
-    RefuseUpgrades,
-    Stall,
-    Tear,
 )
 from system.telling import check_form, stories, story
 
@@ -40,8 +33,6 @@ DEADLINE = 60.0
 """Seconds that no schedule needs: more is a hang."""
 PAST = ["--no-state"]
 """Past the proxy: a job that is known by the proxy's address is not to be followed at another."""
-MOST_ATTEMPTS = 4
-"""Failed attempts of one request that a schedule may cost at most: one below what the client makes."""
 
 
 @dataclass(kw_only=True)
@@ -123,35 +114,11 @@ MOMENTS = st.one_of(
     st.builds(After, st.one_of(st.integers(1, 20_000), st.integers(20_000, 25_000_000)), st.just("down")),
     st.builds(After, st.integers(1, 4_000), st.just("up")),
 )
-WAYS = st.sampled_from(["down", "up"])
-SECONDS = st.sampled_from([0.1, 0.3, 0.6])
-ACTS = st.one_of(
-    st.builds(Cut, st.sampled_from(["reset", "end"])),
-    st.builds(Stall, SECONDS),
-    st.builds(Tear, WAYS, st.integers(1, 3_000)),
-    st.builds(Delay, WAYS, st.integers(1, 10), st.sampled_from([0.01, 0.05])),
-    st.builds(RefuseUpgrades, st.sampled_from([400, 403, 502]), st.integers(1, 3)),
-    st.builds(Answer, st.sampled_from([502, 503]), st.integers(1, 3)),
-    st.builds(Refuse, st.integers(1, 3)),
-    st.builds(Leave, SECONDS),
-)
-
-
-def cost(act: object) -> int:
-    """Return how many attempts of one request this act can make fail."""
-    match act:
-        case Answer(count=count) | Refuse(count=count):
-            return count
-        case Cut():
-            return 1
-        case Leave():
-            return 2
-        case _:
-            return 0
+ACTS = drawn.faults(0.1, 0.3, 0.6)
 
 
 SCHEDULE = st.lists(st.builds(Fault, MOMENTS, ACTS), min_size=1, max_size=6).filter(
-    lambda faults: sum(cost(fault.act) for fault in faults) <= MOST_ATTEMPTS
+    lambda faults: sum(drawn.cost(fault.act) for fault in faults) <= drawn.MOST_ATTEMPTS
 )
 
 

@@ -1,4 +1,4 @@
-"""Bars for the tests, and the look at what they leave behind."""
+"""Bars and a clock for the tests, and the look at what they leave behind."""
 
 import pytest
 from tqdm import tqdm
@@ -26,3 +26,18 @@ def no_bar_is_leaked():
     for bar in leaked:
         bar.close()
     assert not leaked, "a bar was left open"
+
+
+class Clock:
+    """A clock that stands still unless a test moves its `time`."""
+
+    def __init__(self):
+        self.time = 1_000_000_000.0
+
+    def __call__(self):
+        return self.time
+
+
+@pytest.fixture
+def clock():
+    return Clock()

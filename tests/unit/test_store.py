@@ -24,19 +24,6 @@ def job(name="job-1", **facts):
     return KnownJob(server=SERVER, job_id=name, **facts)
 
 
-class Clock:
-    def __init__(self):
-        self.time = 1_000_000_000.0
-
-    def __call__(self):
-        return self.time
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def make(tmp_path, clock):
     made = []

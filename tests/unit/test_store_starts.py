@@ -13,19 +13,6 @@ from exportctl.store.parked import is_parked, parked_server
 HERE = parked_server("embedded-x")
 
 
-class Clock:
-    def __init__(self):
-        self.time = 1_000_000_000.0
-
-    def __call__(self):
-        return self.time
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def jobs(tmp_path, clock):
     jobs = Jobs(database=Database(folder=tmp_path / "state"), now=clock)

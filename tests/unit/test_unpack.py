@@ -1,6 +1,5 @@
 """`--extract`: the whole content of a right archive, and of a hostile one not a byte, wherever it aims."""
 
-import io
 import os
 import stat
 import struct
@@ -10,23 +9,10 @@ import zipfile
 import pytest
 
 from exportctl.client import unpack as unpacking
-from exportctl.client.extracted import forget
-from exportctl.client.unpack import unpack
 from exportctl.model.errors import CannotWrite, Damaged
+from unit.extraction import beside, extracting, packed, tree
 
-JOB = "6f0c2b7e-1111-4222-8333-944445555666"
-GO_ON = threading.Event()
-SHA256 = 64 * "0"
 GOOD = {"a.txt": b"text", "images/b.bin": b"\0" * 5000, "images/größe.txt": b"x", "empty/": b"", "deep/er/est": b""}
-
-
-def packed(*entries, method=zipfile.ZIP_DEFLATED):
-    """Return an archive of (name or ZipInfo, content)."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", method) as made:
-        for name, data in entries:
-            made.writestr(name, data, method)
-    return content.getvalue()
 
 
 def of_kind(name, mode, system=3):
@@ -43,28 +29,7 @@ def renamed(content, old, new):
 
 @pytest.fixture
 def run(tmp_path):
-    (tmp_path / "place").mkdir()
-    folder = tmp_path / "place" / "out"
-
-    def run(content, *, overwrite=False, stop=GO_ON):
-        archive = tmp_path / "n.zip"
-        archive.write_bytes(content)
-        unpack(archive, folder, JOB, sha256=SHA256, overwrite=overwrite, stop=stop)
-        forget(folder, JOB)
-
-    run.folder = folder
-    return run
-
-
-def tree(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-def beside(run):
-    return sorted(path.name for path in run.folder.parent.iterdir())
+    return extracting(tmp_path)
 
 
 def test_all_that_is_in_the_archive_is_in_the_folder_and_nothing_beside_it(run):

@@ -6,7 +6,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import threading
 import zipfile
 import zlib
 
@@ -16,44 +15,7 @@ from exportctl.client.extracted import forget
 from exportctl.client.partial import Partial
 from exportctl.client.unpack import unpack
 from exportctl.model.errors import CannotWrite, Damaged
-
-JOB = "6f0c2b7e-1111-4222-8333-944445555666"
-GO_ON = threading.Event()
-SHA256 = 64 * "0"
-
-
-def packed(*entries):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, data in entries:
-            made.writestr(name, data)
-    return content.getvalue()
-
-
-@pytest.fixture
-def run(tmp_path):
-    (tmp_path / "place").mkdir()
-    folder = tmp_path / "place" / "out"
-
-    def run(content):
-        archive = tmp_path / "n.zip"
-        archive.write_bytes(content)
-        unpack(archive, folder, JOB, sha256=SHA256, overwrite=False, stop=GO_ON)
-        forget(folder, JOB)
-
-    run.folder = folder
-    return run
-
-
-def tree(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-def beside(run):
-    return sorted(path.name for path in run.folder.parent.iterdir())
+from unit.extraction import GO_ON, JOB, SHA256, beside, extracting, packed, tree
 
 
 def quoting(names):
@@ -82,6 +44,11 @@ def quoting(names):
         at += len(header) + 5
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, len(files), len(files), len(directory), len(content), 0)
     return content + directory + end
+
+
+@pytest.fixture
+def run(tmp_path):
+    return extracting(tmp_path)
 
 
 def test_a_bomb_of_entries_that_quote_each_other_is_refused(run):

@@ -14,6 +14,7 @@ from exportctl.client.verify import check_archive
 from exportctl.client.zipstream import ZipStream
 from exportctl.model.errors import Damaged
 from exportctl.server.archive import ArchiveWriter, Limits
+from one_way import OneWay
 
 ENTRIES = {
     "a.txt": b"text " * 500,
@@ -21,20 +22,6 @@ ENTRIES = {
     "empty": b"",
     "größe.bin": b"\0" * 9000,
 }
-
-
-class OneWay(io.RawIOBase):
-    """A file that cannot be gone back in."""
-
-    def __init__(self, to):
-        super().__init__()
-        self._to = to
-
-    def writable(self):
-        return True
-
-    def write(self, data):
-        return self._to.write(data)
 
 
 def packed(method=zipfile.ZIP_STORED, *, comment=b"", entries=None):

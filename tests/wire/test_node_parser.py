@@ -9,20 +9,10 @@ from hypothesis import strategies as st
 from exportctl.protocol import engineio, socketio
 from exportctl.protocol.errors import RemoteProtocolError
 from exportctl.protocol.socketio import Ack, Connect, ConnectError, Disconnect, Event, PacketType
-from protocol_values import ack_ids, attachments, blobs, keys, names, namespaces, plain_values, texts, values
+from protocol_values import blobs, packets, texts
 
 # One process of Node answers for all examples, so the fixture is shared between them on purpose.
 compared = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-
-objects = st.dictionaries(keys, plain_values, max_size=3)
-args = st.lists(values, max_size=3).filter(lambda many: len(attachments(many)) <= socketio.MAX_ATTACHMENTS).map(tuple)
-packets = (
-    st.builds(Event, namespace=namespaces, name=names, args=args, ack_id=st.none() | ack_ids)
-    | st.builds(Ack, namespace=namespaces, ack_id=ack_ids, args=args)
-    | st.builds(Connect, namespace=namespaces, data=st.none() | objects)
-    | st.builds(Disconnect, namespace=namespaces)
-    | st.builds(ConnectError, namespace=namespaces, message=texts, data=plain_values)
-)
 
 
 def theirs(packet):

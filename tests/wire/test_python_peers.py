@@ -11,17 +11,7 @@ from socketio.packet import Packet as TheirPacket
 from exportctl.protocol import engineio, socketio
 from exportctl.protocol.engineio import PacketType as EngineType
 from exportctl.protocol.socketio import Ack, Connect, ConnectError, Disconnect, Event, PacketType
-from protocol_values import ack_ids, attachments, blobs, keys, names, namespaces, plain_values, texts, values
-
-objects = st.dictionaries(keys, plain_values, max_size=3)
-args = st.lists(values, max_size=3).filter(lambda many: len(attachments(many)) <= socketio.MAX_ATTACHMENTS).map(tuple)
-packets = (
-    st.builds(Event, namespace=namespaces, name=names, args=args, ack_id=st.none() | ack_ids)
-    | st.builds(Ack, namespace=namespaces, ack_id=ack_ids, args=args)
-    | st.builds(Connect, namespace=namespaces, data=st.none() | objects)
-    | st.builds(Disconnect, namespace=namespaces)
-    | st.builds(ConnectError, namespace=namespaces, message=texts, data=plain_values)
-)
+from protocol_values import blobs, packets, texts
 
 
 def theirs(packet):

@@ -11,21 +11,8 @@ import pytest
 
 from download_peer import CUT, DIGEST, OTHER, SIZE, WHOLE, Asked
 from exportctl.model.errors import CannotWrite, Damaged, NotFound, Unreachable
+from one_way import OneWay
 from waiting import until
-
-
-class OneWay(io.RawIOBase):
-    """A file that cannot be gone back in: zipfile puts sizes and CRCs behind the data."""
-
-    def __init__(self, to):
-        super().__init__()
-        self._to = to
-
-    def writable(self):
-        return True
-
-    def write(self, data):
-        return self._to.write(data)
 
 
 def is_full(descriptor):
