@@ -26,8 +26,8 @@ export class Row {
   #parts;
   #shown = {};
   #trouble = "";
-  /** How many of its person's exports have their turn before it. */
-  before = 0;
+  /** How many of its person's exports have their turn before it; null until it was counted. */
+  before = null;
 
   /** `act.cancel(id)` and `act.download(id)` are called by its buttons. */
   constructor(template, id, act) {
@@ -202,6 +202,7 @@ function restOf(job, ended, expired) {
 }
 
 function turnOf(before) {
+  if (before === null) return "In the queue";
   return before === 0 ? "Next in your queue" : `In the queue behind ${before} of yours`;
 }
 
