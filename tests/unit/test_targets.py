@@ -148,6 +148,15 @@ class TestFolder:
             embedded_project(text, sample_size=None)
         assert (caught.value.code, caught.value.exit_status) == ("NO_SUCH_FOLDER", 2)
 
+    def test_a_folder_that_was_taken_away_from_under_the_command_is_told(self, tmp_path, monkeypatch):
+        gone = tmp_path / "gone"
+        gone.mkdir()
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        with pytest.raises(Usage, match="the folder that this command was called in is gone") as caught:
+            embedded_project(".", sample_size=None)
+        assert caught.value.exit_status == 2
+
     def test_a_file_is_no_folder(self, tmp_path):
         (tmp_path / "image.png").touch()
         with pytest.raises(Usage, match="no folder"):

@@ -145,13 +145,10 @@ def run(arguments: list[str]) -> int:
         return end.exit_code
     except typer.Abort:
         return 130
-    except Exception as error:
-        usage = _usage(error, arguments)
-        if usage is None:
-            raise
-        from exportctl.commands.body.refusing import refuse  # noqa: PLC0415 - heavy, and only for what is refused
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw is told as a bug, in words
+        from exportctl.commands.body.refusing import bug_of, refuse  # noqa: PLC0415 - heavy, and only for what is refused
 
-        return refuse(_named(arguments), usage, _wanted(arguments))
+        return refuse(_named(arguments), _usage(error, arguments) or bug_of(error), _wanted(arguments))
     return status if isinstance(status, int) else 0
 
 

@@ -14,7 +14,7 @@ def command(
         str, typer.Argument(metavar="TARGET", help="A folder of images, or the word sample; a project on the server.")
     ],
     sample_size: Annotated[
-        int | None, typer.Option("--sample-size", metavar="N", min=1, help="Images in the sample.")
+        int | None, typer.Option("--sample-size", metavar="N", min=1, max=1_000_000, help="Images in the sample.")
     ] = None,
     content: Content,
     saving: Saving,

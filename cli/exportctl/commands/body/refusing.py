@@ -1,13 +1,15 @@
-"""The end of a command that could not even begin: wrong words on its line, an events file that cannot be had."""
+"""The end of a command that could not even begin: wrong words on its line, an events file that cannot be had, a bug."""
 
+import os
 import signal
+import traceback
 from dataclasses import replace
 
 from exportctl import __version__
 from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, show
 from exportctl.commands.body.report import details
 from exportctl.commands.options import Shared
-from exportctl.model.errors import ExportctlError
+from exportctl.model.errors import Bug, ExportctlError
 from exportctl.model.lines import Hello, Outcome, Result
 from exportctl.startup.early import no_more
 
@@ -37,3 +39,13 @@ def refuse(command: str | None, error: ExportctlError, shared: Shared | None = N
     show(error, quiet=shared.quiet)
     pass_on(number)
     return error.exit_status
+
+
+def bug_of(error: BaseException) -> Bug:
+    """Return an error that nobody foresaw as ours; its traceback is for who asks for it."""
+    if os.environ.get("EXPORTCTL_DEBUG"):
+        traceback.print_exception(error)
+    return Bug(
+        f"unexpected {type(error).__name__}: {error}",
+        hint="please report it with the command and, from EXPORTCTL_DEBUG=1, the traceback",
+    )

@@ -12,6 +12,7 @@ from exportctl.client.http import is_loopback
 from exportctl.commands.body import serve_users
 from exportctl.commands.body.amount import whole_amount
 from exportctl.commands.body.refusing import refuse
+from exportctl.commands.body.target import resolved
 from exportctl.commands.serve import Listening, Said, Who, Work
 from exportctl.config import state_folder
 from exportctl.model.errors import CannotWrite, ExportctlError, Unreachable, Usage
@@ -49,7 +50,7 @@ def _serve(folders: list[str], listening: Listening, who: Who, settings: Setting
         # Each token is a user of its own; the number is the place on the command line, so that a restart
         # finds its jobs.
         tokens={token: f"user-{number}" for number, token in enumerate(who.token or made, start=1)},
-        projects=projects_of((Path(folder), None) for folder in folders),
+        projects=projects_of((resolved(folder), None) for folder in folders),
         host=listening.host,
         port=listening.port,
         tls=tls,

@@ -6,10 +6,8 @@ status).
 """
 
 import asyncio
-import os
 import signal
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -18,12 +16,12 @@ from exportctl import __version__
 from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, put, put_error, show
 from exportctl.commands.body.loop import Loop
 from exportctl.commands.body.memory import KEEP_SECONDS, Memory
-from exportctl.commands.body.refusing import refuse
+from exportctl.commands.body.refusing import bug_of, refuse
 from exportctl.commands.body.report import Report, details, printable, signal_status
 from exportctl.commands.body.secrecy import error_without, line_without
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Shared
-from exportctl.model.errors import Bug, ExportctlError, TimeRanOut
+from exportctl.model.errors import ExportctlError, TimeRanOut
 from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Outcome
 from exportctl.output.choose import ProgressSink
 from exportctl.output.masking import hidden
@@ -201,12 +199,7 @@ class Session:
                 own = TimeRanOut(words, hint=self.resume_hint(report))
                 self.conclude(report, Outcome.TIMEOUT, own.exit_status, details(own))
         if not isinstance(error, ExportctlError):
-            if os.environ.get("EXPORTCTL_DEBUG"):
-                traceback.print_exception(error)
-            error = Bug(
-                f"unexpected {type(error).__name__}: {error}",
-                hint="please report it with the command and, from EXPORTCTL_DEBUG=1, the traceback",
-            )
+            error = bug_of(error)
         return self.fail(error)
 
     def _detach(self, number: signal.Signals) -> int:

@@ -66,6 +66,18 @@ def server_settings(connection: Connection, command: str, *, may_be_new: bool = 
     return settings
 
 
+def resolved(folder: str) -> Path:
+    """Return the whole path of a folder of images; raise `Usage` where it is relative to one that was taken away."""
+    try:
+        return Path(folder).resolve()
+    except FileNotFoundError as error:
+        raise Usage(
+            "the folder that this command was called in is gone",
+            hint="name the folder of images by its absolute path, or cd to another",
+            code="NO_FOLDER",
+        ) from error
+
+
 def embedded_project(target: str, *, sample_size: int | None) -> dict[str, object]:
     """Return the embedded server's word for `target`; raise `Usage` where it is no folder."""
     if target == SAMPLE:
@@ -81,7 +93,7 @@ def embedded_project(target: str, *, sample_size: int | None) -> dict[str, objec
         )
     if not os.path.isdir(target):  # noqa: PTH112 - as above
         raise Usage(f"{target} is no folder", hint="name the folder of the images", code="NOT_A_FOLDER")
-    folder = Path(target).resolve()
+    folder = resolved(target)
     try:
         os.fspath(folder).encode()
     except UnicodeEncodeError as error:

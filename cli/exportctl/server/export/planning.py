@@ -28,7 +28,8 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions, limits: Limi
         remarks.say(f"{printable(path)} cannot be read and was left out")
     if listing.outside:
         names = some_names(map(printable, listing.outside), len(listing.outside))
-        remarks.say(f"{len(listing.outside)} symbolic links lead out of the folder, or to folders; left out: {names}")
+        links = "1 symbolic link leads" if len(listing.outside) == 1 else f"{len(listing.outside)} symbolic links lead"
+        remarks.say(f"{links} out of the folder, or to folders; left out: {names}")
     images = selected_images(listing.images, options.selected)
     check_amount(folder, images, limits)
     # Before anything is read: what changes from here on is noticed by a server that takes the export up.
