@@ -11,6 +11,7 @@ import zipfile
 import pytest
 
 from exportctl.server.archive import ArchiveWriter
+from exportctl.server.sqlite_log import SqliteLog
 from server.conftest import make_endless, serving, write_images
 
 ENDS = {"export:completed", "export:failed", "export:cancelled"}
@@ -260,3 +261,22 @@ async def test_nothing_that_is_told_names_a_place_on_this_machine(settings_for, 
             told = await client.get(server.job_path(job_id) + path)
             assert str(tmp_path) not in told.text
             assert "Traceback" not in told.text
+
+
+async def test_an_end_that_cannot_be_logged_is_logged_as_soon_as_it_can_be(settings_for, cells, monkeypatch):
+    refused, append = [], SqliteLog.append
+
+    async def refusing(log, record, name, data):
+        if name == "export:cancelled" and len(refused) < 3:
+            refused.append(name)
+            raise OSError(errno.EROFS, "read-only file system")
+        return await append(log, record, name, data)
+
+    monkeypatch.setattr(SqliteLog, "append", refusing)
+    monkeypatch.setattr("exportctl.server.engine._AGAIN", 0)
+    async with serving(settings_for(cells, jobs_at_once=0)) as server, server.client() as client:
+        job_id = await server.start(client)
+        await client.post(server.job_path(job_id) + "/cancel")
+        events = await server.events(client, job_id)
+    assert [event["event"] for event in events if event["event"] in ENDS] == ["export:cancelled"]
+    assert len(refused) == 3

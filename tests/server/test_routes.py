@@ -77,11 +77,14 @@ async def test_projects_are_paged_and_searched_and_equal_names_told_apart(settin
         assert one == found["projects"][0]
 
 
-async def test_an_image_whose_name_is_not_utf8_is_listed_and_can_be_selected(settings_for, tmp_path):
-    folder = write_images(tmp_path / "cells", 2)
+async def test_names_that_are_not_utf8_are_listed_and_can_be_selected(settings_for, tmp_path):
+    folder = tmp_path / os.fsdecode(b"plate \xfe")
+    write_images(tmp_path / "plate", 2).rename(folder)  # OpenCV cannot write there
     odd = os.fsdecode(b"odd\xff.png")
     (folder / "cell 0001.png").rename(folder / odd)
     async with serving(settings_for(folder)) as server, server.client() as client:
+        projects = (await client.get("/api/projects")).json()["projects"]
+        assert [(one["title"], one["imageCount"]) for one in projects] == [("plate \\xfe", 2)]
         images = (await client.get(f"/api/projects/{server.project.id}")).json()["project"]["images"]
         assert {image["id"] for image in images} == {"cell 0002.png", "odd\\xff.png"}
         job = await server.start(client, {"selectedImageIds": ["odd\\xff.png"]})

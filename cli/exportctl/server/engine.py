@@ -303,7 +303,8 @@ class Engine:
                 await tell()
             except JobEndedError:
                 return
-            except LogError:
+            except Exception:
+                # A log has more ways to fail than it knows of: the disk under it, for one.
                 logger.exception("The end of a job cannot be logged yet")
                 await asyncio.sleep(_AGAIN)
             else:

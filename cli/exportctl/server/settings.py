@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from exportctl.server.export.limits import USUAL, Limits
+from exportctl.server.export.names import spelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ def projects_of(folders: Iterable[tuple[Path, str | None]]) -> tuple[Project, ..
         project_id = str(uuid.uuid5(uuid.NAMESPACE_URL, folder.as_uri()))
         if project_id in projects:
             continue
-        title = base = wanted or folder.name or "project"
+        title = base = wanted or spelled(folder.name) or "project"
         number = 2
         while title in titles:
             title, number = f"{base} ({number})", number + 1
