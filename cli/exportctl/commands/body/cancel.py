@@ -7,12 +7,13 @@ from typing import Final
 
 from exportctl.client.api import Api, JobStatus
 from exportctl.client.follow import Follower
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, learn, parse_name, way_back
 from exportctl.commands.body.memory import open_memory, status_of
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.report import Report
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.stopping import request_cancel
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Shared

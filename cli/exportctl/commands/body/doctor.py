@@ -11,10 +11,11 @@ from typing import Final, Literal, TypeAlias
 from exportctl.client import catalogue, probe
 from exportctl.client.api import Api
 from exportctl.client.http import Server, proxy_of
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.edges import put
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings, settings_of
 from exportctl.commands.options import Connection, Shared
 from exportctl.config import config_file, state_folder, unknown_words

@@ -5,11 +5,12 @@ from exportctl.client.archive import Archive
 from exportctl.client.destination import parse_output
 from exportctl.client.extracted import left_at
 from exportctl.client.partial import Partial
-from exportctl.commands.body import exporting
+from exportctl.commands.body import bringing, exporting
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.job_name import Named, find_job, learn, parse_name, settings_for, way_back
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Saving, Shared
 from exportctl.model.errors import Busy, CancelledElsewhere, ExportctlError, ExportFailed
@@ -66,7 +67,7 @@ async def _download(session: Session, settings: Settings, named: Named, saving: 
             ),
         )
         session.memory.ended(report, "completed")
-        return await exporting.fetch(
+        return await bringing.fetch(
             session,
             api,
             archive_of(api, seen),

@@ -9,12 +9,13 @@ from exportctl.client.api import Api
 from exportctl.client.desk import AT_ONCE
 from exportctl.client.follow import Follower
 from exportctl.commands.body import exporting
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, parse_name, way_back
 from exportctl.commands.body.memory import Memory, open_memory
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.report import Report
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, settings_of
 from exportctl.commands.options import Connection, Interrupt, Shared

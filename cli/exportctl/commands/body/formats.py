@@ -1,9 +1,10 @@
 """The formats that a server exports to."""
 
 from exportctl.client import catalogue
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.projects import columns
 from exportctl.commands.body.reaching import reached
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.model.lines import FormatRow, Outcome

@@ -1,9 +1,10 @@
 """List the jobs that this machine knows, and those that the server remembers of a project; once, or as they change."""
 
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.listing import Listing, shown
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import prune_parked
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings, settings_of
 from exportctl.commands.body.watching import Watching
 from exportctl.commands.options import Connection, Shared

@@ -11,8 +11,9 @@ from exportctl.client.http import Server
 from exportctl.client.jar import Jar, LockHeldError
 from exportctl.client.signin import cookie_jar, kept_session
 from exportctl.commands.body import credentials
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.reaching import opened
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.config import config_file, load_profile, session_file

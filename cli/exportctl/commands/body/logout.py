@@ -6,9 +6,10 @@ from exportctl.client import authority, failures
 from exportctl.client.http import Server
 from exportctl.client.jar import Jar, LockHeldError
 from exportctl.client.signin import adopt, cookie_jar
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.login import place
 from exportctl.commands.body.reaching import opened
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.model.errors import CannotWrite

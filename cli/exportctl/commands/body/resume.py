@@ -20,15 +20,16 @@ from exportctl.client.destination import Destination, parse_output, place_at
 from exportctl.client.follow import Follower
 from exportctl.client.http import parse_url
 from exportctl.client.starting import find_started
-from exportctl.commands.body import exporting
+from exportctl.commands.body import bringing, exporting
 from exportctl.commands.body.ahead import Ahead, may_fetch_ahead
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.download import archive_of, not_ready, project_of
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import settings_of_known
 from exportctl.commands.body.memory import Memory, open_memory
 from exportctl.commands.body.reaching import prune_parked, reached
 from exportctl.commands.body.report import Report
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.starting import Begun, named_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, settings_of
@@ -234,7 +235,7 @@ class Resuming:
                 status="completed" if facts is None else known.status,
             ),
         )
-        return await exporting.fetch(
+        return await bringing.fetch(
             self.session,
             api,
             archive_of(api, seen),

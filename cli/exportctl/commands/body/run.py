@@ -11,14 +11,15 @@ from exportctl.client.api import Api, Project
 from exportctl.client.archive import Archive
 from exportctl.client.claim import Claim, Claimed
 from exportctl.client.destination import Destination, parse_output
-from exportctl.commands.body import exporting
+from exportctl.commands.body import bringing, exporting
 from exportctl.commands.body.ahead import Ahead, may_fetch_ahead
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.content import wire_options
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import way_back
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import embedded, place_for, reached
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.starting import (
     JOB,
     Begun,
@@ -110,7 +111,7 @@ async def _run(session: Session, settings: Settings, asked: Run) -> int:
                 if claim is not None:
                     claim.name(begun.job_id)
                 fetch = functools.partial(
-                    exporting.fetch,
+                    bringing.fetch,
                     session,
                     api,
                     project=project,

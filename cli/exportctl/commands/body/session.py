@@ -1,33 +1,27 @@
 """What every command shares while it runs: the stream of lines, the ticker, signals, `--timeout`, and the one end.
 
-`conduct` runs a command's body and turns whatever ends it into its last line and exit status. `hello` is first and
-`result` last for every end. A signal decides before an outcome, the first signal before later ones (`CLI.md`, Exit
-status).
+Whatever ends a command becomes its last line and its exit status. A signal decides before an outcome, the first signal
+before later ones (`CLI.md`, Exit status).
 """
 
 import asyncio
 import signal
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
-from exportctl import __version__
-from exportctl.commands.body.edges import open_sinks, open_stream, pass_on, put, put_error, show
-from exportctl.commands.body.loop import Loop
+from exportctl.commands.body.edges import put_error
 from exportctl.commands.body.memory import KEEP_SECONDS, Memory
-from exportctl.commands.body.refusing import bug_of, refuse
+from exportctl.commands.body.refusing import bug_of
 from exportctl.commands.body.report import Report, details, printable, signal_status
-from exportctl.commands.body.secrecy import error_without, line_without
-from exportctl.commands.body.target import Settings
+from exportctl.commands.body.secrecy import line_without
 from exportctl.commands.options import Shared
 from exportctl.model.errors import ExportctlError, TimeRanOut
-from exportctl.model.lines import ErrorDetails, Heartbeat, Hello, Line, Log, Outcome
+from exportctl.model.lines import ErrorDetails, Heartbeat, Line, Log, Outcome
 from exportctl.output.choose import ProgressSink
 from exportctl.output.masking import hidden
 from exportctl.output.safe import first_line
 from exportctl.output.stream import Stream
-from exportctl.store.parked import EMBEDDED, is_parked
 
 TICK_SECONDS: Final = 0.1
 HEARTBEAT_SECONDS: Final = 30.0
@@ -264,74 +258,6 @@ class Session:
         if report.processed is None:
             return f"exportctl follow {job}{self.way_back}"
         return f"exportctl download {job}{report.places()}{self.way_back}"
-
-
-def conduct(
-    command: str,
-    shared: Shared,
-    settings: Callable[[], Settings],
-    body: Callable[[Session, Settings], Awaitable[int]],
-    *,
-    has_progress: bool = True,
-    memory: Memory | None = None,
-) -> int:
-    """Run a command from its first line to its last; return its exit status.
-
-    `settings` may raise what is wrong with the configuration: `hello` is told all the same. `has_progress`: whether the
-    command is one that goes on long enough for progress to be shown.
-    """
-    try:
-        sinks = open_sinks(shared if has_progress else replace(shared, progress="none"))
-    except ExportctlError as error:
-        return refuse(command, error, shared)
-    stream = open_stream(sinks)
-    session = Session(
-        command=command,
-        shared=shared,
-        stream=stream,
-        correlation_id=stream.correlation_id,
-        progress=sinks.progress,
-        reports=[Report(monotonic=time.monotonic)],
-        memory=memory or Memory(),
-    )
-    session.catch_signals()
-    try:
-        status = _conduct(session, settings, body)
-    except BrokenPipeError:
-        session.caught, status = signal.SIGPIPE, signal_status(signal.SIGPIPE)
-    except ExportctlError as error:
-        # Standard output or the events file takes no more: the end could not be told either.
-        session.errors.append(error)
-        status = error.exit_status
-    session.memory.close()
-    stream.close()
-    for problem in session.errors:
-        show(error_without(problem, session.secrets), quiet=shared.quiet)
-    if session.printed and session.caught is not signal.SIGPIPE:
-        try:
-            put(session.printed)
-        except BrokenPipeError:
-            session.caught = session.caught or signal.SIGPIPE
-            status = signal_status(session.caught)
-        except ExportctlError as error:
-            show(error, quiet=shared.quiet)
-            status = status or error.exit_status
-    pass_on(session.caught)
-    return status
-
-
-def _conduct(
-    session: Session, settings: Callable[[], Settings], body: Callable[[Session, Settings], Awaitable[int]]
-) -> int:
-    try:
-        found = settings()
-    except ExportctlError as problem:
-        session.tell(Hello(version=__version__, command=session.command, server=None))
-        return session.fail(problem)
-    server = EMBEDDED if found.server is None or is_parked(found.server) else found.server
-    session.tell(Hello(version=__version__, command=session.command, server=server))
-    with asyncio.Runner(loop_factory=Loop) as runner:
-        return runner.run(session.run(body(session, found)))
 
 
 def _leaf(error: BaseException) -> BaseException:

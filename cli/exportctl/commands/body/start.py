@@ -1,9 +1,10 @@
 """Start an export and leave: `PROJECT/JOB` on standard output, or the lines up to `export:started`."""
 
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.content import wire_options
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.starting import begin, wanted_job
 from exportctl.commands.body.stopping import Stopping
 from exportctl.commands.body.target import Settings, server_settings

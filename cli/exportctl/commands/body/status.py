@@ -1,10 +1,11 @@
 """One look at a job."""
 
 from exportctl.client.api import JobStatus
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.job_name import Named, find_job, learn, parse_name, settings_for
 from exportctl.commands.body.memory import open_memory
 from exportctl.commands.body.reaching import reached
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.model.lines import ErrorDetails, JobRow, Outcome

@@ -2,8 +2,9 @@
 
 from exportctl.client import catalogue
 from exportctl.client.api import Api
+from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.reaching import reached
-from exportctl.commands.body.session import Session, conduct
+from exportctl.commands.body.session import Session
 from exportctl.commands.body.target import Settings, server_settings
 from exportctl.commands.options import Connection, Shared
 from exportctl.model.errors import NotFound
