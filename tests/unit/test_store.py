@@ -14,8 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exportctl.store import database as database_module
-from exportctl.store.database import FILE_NAME, MIGRATIONS, Database, Unusable, file_system_of
+from exportctl.store import schema
+from exportctl.store.database import FILE_NAME, Database
+from exportctl.store.disk import file_system_of
+from exportctl.store.errors import Unusable
 from exportctl.store.jobs import KEPT_ENDED, KEPT_SECONDS, Jobs, KnownJob
+from exportctl.store.schema import MIGRATIONS
 
 SERVER = "https://export.example.org"
 
@@ -253,7 +257,7 @@ class TestMishaps:
     def test_an_older_one_is_brought_up_and_keeps_what_it_knows(self, jobs, make, monkeypatch):
         jobs.begin(job())
         jobs.database.close()
-        monkeypatch.setattr(database_module, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE job ADD COLUMN later TEXT"))
+        monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE job ADD COLUMN later TEXT"))
         again = make()
         assert again.last().job_id == "job-1"
         columns = again.database.use(lambda connection: connection.execute("PRAGMA table_info(job)").fetchall())

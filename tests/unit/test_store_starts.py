@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from exportctl.store import database as database_module
-from exportctl.store.database import MIGRATIONS, Database, Unusable
+from exportctl.store import schema
+from exportctl.store.database import Database
+from exportctl.store.errors import Unusable
 from exportctl.store.jobs import KEY_SECONDS, PARKED_SECONDS, Jobs, KnownJob, LostStart
 from exportctl.store.parked import is_parked, parked_server
+from exportctl.store.schema import MIGRATIONS
 
 HERE = parked_server("embedded-x")
 
@@ -32,25 +34,25 @@ def lost(key="k", **facts):
 class TestStarts:
     def test_a_start_is_lost_until_its_job_is_known(self, jobs):
         jobs.note_start(lost(extract=Path("/x/{job}")))
-        [found] = jobs.lost_starts()
+        [found] = jobs.interrupted()[0]
         assert (found.key, found.asked_at) == ("k", "2026-11-24T12:00:00.000Z")
         assert (found.job.output, found.job.extract) == (Path("/x/{job}.zip"), Path("/x/{job}"))
         assert (found.job.options, found.job.is_wanted, found.job.is_started_here) == ('{"a":1}', True, True)
         jobs.begin(job("job-1"), key="k")
-        assert jobs.lost_starts() == []
+        assert jobs.interrupted()[0] == []
 
     def test_one_that_was_refused_is_forgotten(self, jobs):
         jobs.note_start(lost("a"))
         jobs.note_start(lost("b"))
         jobs.forget_start("a")
-        assert [start.key for start in jobs.lost_starts()] == ["b"]
+        assert [start.key for start in jobs.interrupted()[0]] == ["b"]
 
     def test_one_is_asked_for_again_only_while_servers_know_its_key(self, jobs, clock):
         jobs.note_start(lost("old"))
         clock.time += KEY_SECONDS + 1
-        assert jobs.lost_starts() == []
+        assert jobs.interrupted()[0] == []
         jobs.note_start(lost("new"))
-        assert [start.key for start in jobs.lost_starts()] == ["new"]
+        assert [start.key for start in jobs.interrupted()[0]] == ["new"]
 
     def test_one_that_becomes_a_job_meanwhile_is_never_told_as_both(self, jobs):
         jobs.note_start(lost())
@@ -103,7 +105,7 @@ class TestParked:
 
 def test_a_store_of_before_is_brought_up_and_keeps_its_jobs(tmp_path, monkeypatch):
     with monkeypatch.context() as before:
-        before.setattr(database_module, "MIGRATIONS", MIGRATIONS[:1])
+        before.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
         old = Database(folder=tmp_path)
         old.use(
             lambda connection: connection.execute(
@@ -114,5 +116,5 @@ def test_a_store_of_before_is_brought_up_and_keeps_its_jobs(tmp_path, monkeypatc
     jobs = Jobs(database=Database(folder=tmp_path))
     found = jobs.last()
     assert (found.job_id, found.extract) == ("j", None)
-    assert jobs.lost_starts() == []
+    assert jobs.interrupted()[0] == []
     jobs.database.close()

@@ -18,59 +18,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote
 
+from exportctl.store import schema
+from exportctl.store.disk import file_system_of
+from exportctl.store.errors import Unusable
+
 if TYPE_CHECKING:
     import sqlite3
 
 T = TypeVar("T")
 
 FILE_NAME: Final = "jobs.sqlite3"
-APPLICATION_ID: Final = 0x65787063
-"""`expc`: another program's database at our place is left alone."""
 BUSY_SECONDS: Final = 5.0
 REPLACE_SECONDS: Final = 2.0
 """How long a replacement waits for the uses of others, each of some milliseconds."""
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs"})
 """Where the shared memory of a write-ahead log is not shared between machines."""
-
-MIGRATIONS: Final = (
-    """
-    CREATE TABLE job (
-        server TEXT NOT NULL, job_id TEXT NOT NULL,
-        project_id TEXT, project_title TEXT, profile TEXT, options TEXT,
-        is_started_here INTEGER NOT NULL DEFAULT 0, is_wanted INTEGER NOT NULL DEFAULT 0,
-        output BLOB, partial BLOB, overwrites INTEGER NOT NULL DEFAULT 0, is_saved INTEGER NOT NULL DEFAULT 0,
-        cursor INTEGER NOT NULL DEFAULT 0, log TEXT,
-        status TEXT, exit_status INTEGER,
-        began_at REAL NOT NULL, ended_at REAL,
-        touched INTEGER NOT NULL, touched_at REAL NOT NULL,
-        PRIMARY KEY (server, job_id)
-    ) WITHOUT ROWID;
-    CREATE INDEX job_by_id ON job (job_id);
-    CREATE INDEX job_by_touch ON job (touched);
-    """,
-    """
-    ALTER TABLE job ADD COLUMN extract BLOB;
-    CREATE TABLE start (
-        key TEXT NOT NULL PRIMARY KEY, server TEXT NOT NULL,
-        project_id TEXT, project_title TEXT, profile TEXT, options TEXT,
-        is_wanted INTEGER NOT NULL DEFAULT 0, output BLOB, extract BLOB, overwrites INTEGER NOT NULL DEFAULT 0,
-        asked_at TEXT, began_at REAL NOT NULL
-    ) WITHOUT ROWID;
-    """,
-    """
-    CREATE TABLE usual (
-        server TEXT NOT NULL, project_id TEXT NOT NULL,
-        images INTEGER NOT NULL, seconds TEXT NOT NULL, noted_at REAL NOT NULL,
-        PRIMARY KEY (server, project_id)
-    ) WITHOUT ROWID;
-    """,
-)
-"""Each brings the database one version up; the version is `user_version`."""
-
-
-class Unusable(Exception):
-    """The database cannot be used now; `str` says why, for the user."""
 
 
 class _Damaged(Exception):
@@ -157,20 +120,18 @@ class Database:
     def _open(self) -> "sqlite3.Connection":
         import sqlite3  # noqa: PLC0415 - as above
 
-        writable = os.access(self.path if self.path.exists() else self.folder, os.W_OK) and os.access(
-            self.folder, os.W_OK
-        )
-        self.is_read_only = not writable
-        if not writable:
+        places = [self.folder, self.path] if self.path.exists() else [self.folder]
+        self.is_read_only = not all(os.access(place, os.W_OK) for place in places)
+        if self.is_read_only:
             return self._open_read_only()
         if not self.path.exists():
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         self._connection = connection
-        self._check_ours(connection)
+        schema.check_ours(connection, self.path)
         self._choose_journal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
-        self._migrate(connection)
+        schema.migrate(connection)
         return connection
 
     def _open_read_only(self) -> "sqlite3.Connection":
@@ -182,7 +143,7 @@ class Database:
         name = f"file:{quote(os.fsencode(self.path))}?mode=ro&immutable=1"
         connection = sqlite3.connect(name, uri=True, isolation_level=None)
         self._connection = connection
-        if _version(connection) != len(MIGRATIONS):
+        if schema.version_of(connection) != len(schema.MIGRATIONS):
             raise Unusable(f"{self.path} is of another version, and cannot be written")
         return connection
 
@@ -205,39 +166,6 @@ class Database:
                 continue
             return
 
-    def _check_ours(self, connection: "sqlite3.Connection") -> None:
-        """Raise `Unusable` for a database that is newer, or another program's, before anything is written to it."""
-        connection.execute("BEGIN")  # one look: another command may be making it right now
-        version, known = _version(connection), _pragma(connection, "application_id")
-        is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        connection.execute("COMMIT")
-        if version > len(MIGRATIONS):
-            raise Unusable(f"{self.path} was written by a newer exportctl: it is left alone and not used")
-        if known != APPLICATION_ID and not is_empty:
-            raise Unusable(f"{self.path} is no database of exportctl: it is left alone and not used")
-
-    @staticmethod
-    def _migrate(connection: "sqlite3.Connection") -> None:
-        """Bring the database to this version, in one transaction."""
-        import sqlite3  # noqa: PLC0415 - as above
-
-        if _version(connection) == len(MIGRATIONS):
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            version = _version(connection)  # others may have brought it there since
-            if version < len(MIGRATIONS):
-                for step in MIGRATIONS[version:]:
-                    for statement in filter(str.strip, step.split(";")):
-                        connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
-                connection.execute("ROLLBACK")
-            raise
-
     def _replace(self, reason: str) -> None:
         """Take a damaged database away, with its log, once all others are done with it."""
         self.close()
@@ -248,8 +176,8 @@ class Database:
                     if self._is_damaged():
                         for path in (self.path, *(Path(f"{self.path}{end}") for end in _SIDE_FILES)):
                             path.unlink(missing_ok=True)
-                        self.warnings.append(f"{self.path} was damaged ({reason}) and is replaced: what was known of")
-                        self.warnings[-1] += " earlier jobs is lost"
+                        lost = "what was known of earlier jobs is lost"
+                        self.warnings.append(f"{self.path} was damaged ({reason}) and is replaced: {lost}")
             except BlockingIOError:
                 if self.now() > deadline:
                     raise Unusable(f"{self.path} is damaged, and other commands still use it") from None
@@ -270,7 +198,7 @@ class Database:
                 found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
                 if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'job'").fetchone()[0]:
                     connection.execute("SELECT count(touched), count(is_wanted) FROM job").fetchone()
-                elif _version(connection):
+                elif schema.version_of(connection):
                     return True
         except sqlite3.DatabaseError as error:
             return _is_damage(error)
@@ -307,38 +235,11 @@ class Database:
         return self._lock
 
 
-def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """Return the kind of file system that `folder` lies on; None where the system does not tell."""
-    try:
-        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return None
-    wanted = os.path.realpath(folder)
-    best, kind = "", None
-    for line in lines:
-        fields = line.split(" ")
-        if len(fields) < 3:  # noqa: PLR2004 - device, place, kind
-            continue
-        place = fields[1].replace("\\040", " ")
-        is_within = wanted == place or wanted.startswith(place.rstrip("/") + "/")
-        if is_within and len(place) >= len(best):
-            best, kind = place, fields[2]
-    return kind
-
-
 def _is_damage(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     said = str(error)
     # 11 and 26: SQLITE_CORRUPT, SQLITE_NOTADB. A table that lacks in a database of ours was lost with its header.
     return (code is not None and code & 0xFF in {11, 26}) or said.startswith(("no such table", "no such column"))
-
-
-def _version(connection: "sqlite3.Connection") -> int:
-    return _pragma(connection, "user_version")
-
-
-def _pragma(connection: "sqlite3.Connection", name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -110,10 +110,6 @@ class Jobs:
         """Note that a start was refused, or never asked for."""
         self.database.use(lambda connection: connection.execute("DELETE FROM start WHERE key = ?", (key,)))
 
-    def lost_starts(self) -> list[LostStart]:
-        """Return the starts whose answer was not seen, the oldest first."""
-        return self.database.use(self._starts)
-
     def is_parked(self, server: str) -> bool:
         """Return whether a folder of this machine holds a job that is still to be finished, or fetched."""
         since = self.now() - PARKED_SECONDS

@@ -16,7 +16,8 @@ from exportctl.config import state_folder
 from exportctl.model.eta import Usual
 from exportctl.model.lines import Outcome
 from exportctl.protocol.events import Cancelled, Completed, End, Failed
-from exportctl.store.database import Database, Unusable
+from exportctl.store.database import Database
+from exportctl.store.errors import Unusable
 from exportctl.store.jobs import Jobs, KnownJob, Status
 from exportctl.store.usual import note_usual, usual
 
