@@ -9,7 +9,10 @@ import httpx_ws
 
 
 class SocketClient:
-    """One socket. `events` are those that came, as (name, data); `closed` is set when the server is gone."""
+    """One socket. `events` are those that came, as (name, data).
+
+    `left` is set when the server said to be done with it, `closed` when it is gone.
+    """
 
     def __init__(self, session):
         self._session = session
@@ -19,6 +22,7 @@ class SocketClient:
         self.refusal = None
         self.order = []
         self.closed = asyncio.Event()
+        self.left = asyncio.Event()
 
     async def read(self):
         try:
@@ -32,6 +36,8 @@ class SocketClient:
     async def _take(self, packet):
         if packet == "2":
             await self._session.send_text("3")
+        elif packet == "41":
+            self.left.set()
         elif packet.startswith("42"):
             name, data = json.loads(packet[2:])
             self.events.append((name, data))

@@ -108,11 +108,19 @@ async def test_a_large_body_that_comes_with_its_head_is_no_large_head(server):
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        # What two readers may take for different requests.
+        b"GET /\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
 async def test_what_is_no_http_is_refused_and_its_connection_ends(impatient, sent, caplog):
     async with raw(impatient, sent) as (reader, _):
-        assert (await all_of(reader)).startswith(b"HTTP/1.1 4")
+        seen = await all_of(reader)
+    assert seen.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+    assert seen.count(b"Export-Protocol") == 1
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

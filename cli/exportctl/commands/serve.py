@@ -40,6 +40,15 @@ class Listening:
             help="Between pings of a silent socket; below the idle time-out of a proxy in front.",
         ),
     ] = 25.0
+    patience: Annotated[
+        float,
+        typer.Option(
+            "--patience",
+            metavar="MINUTES",
+            min=0.01,
+            help="For how long a client may take nothing of its answer; a slow one takes something.",
+        ),
+    ] = 10.0
     compress: Annotated[
         bool, typer.Option("--compress", help="Offer websockets compression: less bandwidth for more processor time.")
     ] = False

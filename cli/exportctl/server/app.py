@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_refusal
 from exportctl.server.auth import Guard
+from exportctl.server.connections import most_connections
+from exportctl.server.crowd import Crowd
 from exportctl.server.doorway import Doorway
 from exportctl.server.engine import Engine
 from exportctl.server.meters import Meters
@@ -35,7 +37,7 @@ def build_app(site: Site, sockets: Sockets) -> ASGIApp:
         routes=described([route for module in _ROUTES for route in module.routes(site)]),
         exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
     )
-    both = socketio.ASGIApp(sockets.server, other_asgi_app=site.meters.measured(starlette))
+    both = socketio.ASGIApp(sockets.server, other_asgi_app=site.crowd.counted(site.meters.measured(starlette)))
     doorway = Doorway(sockets.server.eio, both, "/socket.io/")
     return traced(secured(_unslashed(doorway)), site.settings.new_id)
 
@@ -96,6 +98,7 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
                 tickets=Tickets(key_in(settings.state / "tickets.key"), settings.clocks.now),
                 people=people,
                 meters=meters,
+                crowd=Crowd(most_connections() // 4),
             )
         finally:
             # A worker that loses its server while it starts complains aloud.

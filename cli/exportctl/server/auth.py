@@ -6,6 +6,7 @@ cookie only from this server's own pages (`is_own_page`); a token is sent by nob
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from exportctl.server.people.people import People
@@ -20,11 +21,21 @@ class SignInError(Exception):
     """Nobody is signed in: the message says whether a token was missing, wrong or over."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """By what right somebody is in: it ends with `token` or `session`, with neither where it is the server's own."""
+
+    user: str
+    token: str | None = None
+    session: str | None = None
+
+
 class Guard:
     """Tell users by the tokens named at the start, and by what the people were given."""
 
     def __init__(self, tokens: Mapping[str, str], people: People | None) -> None:
         self._tokens = [(token.encode(), user) for token, user in tokens.items()]
+        self._named = frozenset(tokens.values())
         self._people = people
 
     def user_of(self, token: str | None, access: str | None) -> str:
@@ -37,6 +48,25 @@ class Guard:
             return self._people.sessions.user_of(access)
         except SessionOverError as error:
             raise SignInError(str(error)) from error
+
+    def pass_of(self, token: str | None, access: str | None) -> Pass:
+        """Return by what right a token's user, else a cookie's, is let in; raises SignInError."""
+        user = self.user_of(token, access)
+        if not token:
+            return Pass(user=user, session=self._people.sessions.of_access(access or "") if self._people else None)
+        return Pass(user=user, token=None if user in self._named else token)
+
+    def holds(self, right: Pass) -> bool:
+        """Say whether somebody who was let in still would be."""
+        if self._people is None:
+            return True
+        if right.token is not None:
+            return self._people.tokens.user_of(right.token) == right.user
+        return right.session is None or self._people.sessions.is_open(right.session)
+
+    def changes(self) -> object:
+        """Return what is another whenever a right may have ended."""
+        return self._people and self._people.changes()
 
     def _by_token(self, token: str) -> str:
         """Take the same time for every token that was named at the start."""
@@ -65,4 +95,10 @@ def is_own_page(headers: Mapping[str, str]) -> bool:
     if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host", "")
+    if origin is None:
+        return True
+    try:
+        place = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return bool(place) and place == headers.get("host")

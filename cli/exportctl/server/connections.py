@@ -1,22 +1,30 @@
 """HTTP connections of clients that say nothing, too slowly, or too much.
 
-Uvicorn waits for the head of a request for ever, and takes one of any size. Here a head has a time and a size; and as
-many connections as one likes may be begun, but few are kept that say nothing: the one that has waited longest is cut
-for a new one. Whoever asks at once is answered, however many others do not.
+Uvicorn waits for the head of a request for ever, takes one of any size, and answers however many come at once. Here a
+head has a time and a size, is refused where two readers could understand it differently (RFC 9112), and few may wait
+for their answers. As many connections as one likes may be begun, but few are kept that have not said what they want:
+the one that has waited longest is cut for a new one. A client that takes nothing of its answer is cut after `patience`,
+and earlier where there are too many. Whoever asks at once is answered, however many others do not.
 """
 
 import asyncio
 import json
+import logging
 import resource
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
+from exportctl.server.patience import Patience
 from exportctl.server.security import HEADERS
 from exportctl.server.sending import FileProtocol
 
+logger = logging.getLogger(__name__)
+
 LARGEST_HEAD: Final = 64 << 10
 MOST_SILENT: Final = 1000
-"""Connections kept that have not said what they want, or nothing since their last answer."""
+"""Connections kept that have not said what they want to the end, or nothing since their last answer."""
+MOST_WAITING: Final = 16
+"""Requests of one connection that wait for the answer of one before them: nobody sends so many but to do harm."""
 _SPARE_FILES: Final = 500
 """For logs, archives, downloads and workers."""
 _WANTED_FILES: Final = 10_000
@@ -24,32 +32,42 @@ _LAST_SECONDS: Final = 1.0
 """How long a refusal may take to be read."""
 
 
+class _RefusedError(Exception):
+    """The connection is being ended: what else was sent is not read."""
+
+
 class Connection(FileProtocol):
     """A connection whose requests have a head of a bounded size in a bounded time.
 
-    Subclassed for each server, which sets `head_seconds`, `most` (connections in all) and a `silent` of its own.
+    Subclassed for each server, which sets `head_seconds`, `patience` (seconds in which a client must take something),
+    `most` (connections in all), and a `silent` and a `stalled` of its own.
     """
 
     head_seconds: ClassVar[float]
+    patience: ClassVar[float]
     most: ClassVar[int]
     silent: ClassVar[dict["Connection", None]]
+    stalled: ClassVar[dict["Connection", None]]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._late: asyncio.TimerHandle | None = None
         self._is_in_head = True
-        self._head = self._heads = 0
+        self._head = self._heads = self._answers = 0
+        self._taking: Patience | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for a request; whoever has waited longest goes if there are too many."""
         super().connection_made(transport)
+        self._taking = Patience(transport, self.patience, self._give_up)
         self._expect()
         if len(self.silent) > MOST_SILENT or len(self.connections) > self.most:
-            next(iter(self.silent)).transport.abort()
+            self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
         self._expect_no_more()
+        self.unblocked()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -63,26 +81,88 @@ class Connection(FileProtocol):
             self._refuse(431, "HEAD_TOO_LARGE", f"The request's head is larger than {LARGEST_HEAD} bytes")
 
     def on_headers_complete(self) -> None:
-        """Note that the request is known."""
+        """Note that the request is known, but for its body."""
+        problem = self._problem()
+        if problem is not None:
+            self._refuse(*problem)
+            raise _RefusedError
         self._is_in_head, self._head = False, 0
         self._heads += 1
         self._expect_no_more()
+        self.silent[self] = None
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Note that the next head may come."""
+        """Note that the request is known, and that the next head may come."""
         self._is_in_head = True
         super().on_message_complete()
+        if self._answers < self._heads:
+            self._expect_no_more()
+        elif not self.transport.is_closing():
+            self._expect()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
+        self._answers += 1
         super().on_response_complete()
         if not self.pipeline and not self.transport.is_closing():
             self._expect()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to the websocket."""
+        self._expect_no_more()
+        self.unblocked()
+        super().handle_websocket_upgrade()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in our form."""
         self._refuse(400, "BAD_REQUEST", msg)
+
+    def blocked(self) -> None:
+        """Wait for the client to take something."""
+        if self._taking is not None and not self.transport.is_closing():
+            self._taking.begin()
+            self.stalled[self] = None
+
+    def unblocked(self) -> None:
+        """Wait for it no more."""
+        self.stalled.pop(self, None)
+        if self._taking is not None:
+            self._taking.end()
+
+    def _problem(self) -> tuple[int, str, str] | None:
+        """Say why a request is not taken: RFC 9112, 2.3, 3.2, 6.1."""
+        version = self.parser.get_http_version()
+        if version not in {"1.0", "1.1"}:
+            return 505, "BAD_VERSION", "HTTP/1.1 is spoken here"
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and version == "1.1"):
+            return 400, "BAD_REQUEST", "A request has one Host"
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and version == "1.0":
+            return 400, "BAD_REQUEST", "A request of HTTP/1.0 has no Transfer-Encoding"
+        if codings and codings != [b"chunked"]:
+            return 501, "NOT_IMPLEMENTED", "The only Transfer-Encoding understood is chunked"
+        if len(self.pipeline) >= MOST_WAITING:
+            return 429, "TOO_MANY_REQUESTS", f"{MOST_WAITING} requests of this connection wait for an answer already"
+        return None
+
+    def _make_room(self) -> None:
+        """End the connection that has waited longest to say what it wants, or to take what it asked for."""
+        longest = next(iter(self.silent), self)
+        if longest is self and self.stalled:
+            stalled = min(self.stalled, key=Connection.took)
+            if stalled.took() <= self.loop.time() - self.head_seconds:
+                longest = stalled
+        longest.transport.abort()
+
+    def took(self) -> float:
+        """Return when the client took something last, by the loop's clock."""
+        return self._taking.since if self._taking is not None else 0.0
+
+    def _give_up(self) -> None:
+        logger.info("A client that takes nothing is cut")
+        self.transport.abort()
 
     def _expect(self) -> None:
         self._expect_no_more()
@@ -118,9 +198,10 @@ class Connection(FileProtocol):
         self.loop.call_later(_LAST_SECONDS, self.transport.abort)
 
 
-def connection_for(head_seconds: float, most: int) -> type[Connection]:
+def connection_for(head_seconds: float, patience: float, most: int) -> type[Connection]:
     """Return the kind of connection of one server."""
-    return type("ServersConnection", (Connection,), {"head_seconds": head_seconds, "most": most, "silent": {}})
+    its = {"head_seconds": head_seconds, "patience": patience, "most": most, "silent": {}, "stalled": {}}
+    return type("ServersConnection", (Connection,), its)
 
 
 def raise_limit() -> None:

@@ -8,7 +8,6 @@ refused, and such sessions end, before it sees them; bodies are read whole, boun
 
 import asyncio
 import contextlib
-import re
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -20,9 +19,6 @@ from engineio.packet import NOOP, Packet
 from engineio.payload import Payload
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exportctl.protocol.errors import ProtocolError
-from exportctl.protocol.socketio import RESERVED, ConnectError, Event, Partial, decode
-from exportctl.protocol.socketio import Packet as Sent
 from exportctl.server.handshakes import (
     BAD_REQUEST,
     NO_SOCKET,
@@ -33,6 +29,7 @@ from exportctl.server.handshakes import (
     problem_of,
     refuse,
 )
+from exportctl.server.reading import Reading
 
 LARGEST_BODY: Final = 1_000_000
 """Bytes of one POST: `maxPayload` of the handshake."""
@@ -47,12 +44,19 @@ UPGRADE_SECONDS: Final = 0.1
 """How long a request is held while its session is about to leave its polls: as the official implementation does."""
 _BEHIND: Final = 0.01
 
-_TEXT = re.compile(r"[1356]|2probe\Z", re.ASCII)
-"""The server pings; a client's is the probe of a socket."""
 _SESSION: Final = "exportctl.session"
 """Where a request's scope has the session that it opened."""
-_BASE64 = re.compile(r"b[A-Za-z0-9+/]*={0,2}\Z", re.ASCII)
 _SEPARATOR = "\x1e"
+
+
+_ENDED: Final = "exportctl_ended"
+
+
+def hang_up(session: Any) -> None:
+    """End the websocket of a session that is over: its client may keep it open for as long as it likes."""
+    ended = getattr(session, _ENDED, None)
+    if ended is not None and not ended.done():
+        ended.set_result(None)
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library publishes no types
@@ -73,45 +77,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library publish
         if pkt.packet_type == socketio.packet.CONNECT_ERROR and pkt.data == "Unable to connect":
             pkt.data = {"message": "Invalid namespace"}
         await super()._send_packet(eio_sid, pkt)
-
-
-class Reading:
-    """What one session has sent so far, as far as it must be known to judge what it sends next."""
-
-    def __init__(self) -> None:
-        self._partial: Partial | None = None
-
-    def is_packet(self, packet: str | bytes) -> bool:
-        """Say whether this may come next: a packet of Engine.IO, and in it one of Socket.IO or its attachment."""
-        if isinstance(packet, bytes) or packet.startswith("b"):
-            return (isinstance(packet, bytes) or bool(_BASE64.match(packet))) and self._is_attachment()
-        if not packet.startswith("4"):
-            return bool(_TEXT.match(packet))
-        try:
-            message = decode(packet[1:])
-        except ProtocolError:
-            return False
-        if self._partial is not None or not _is_clients(message):
-            return False
-        self._partial = message if isinstance(message, Partial) else None
-        return True
-
-    def _is_attachment(self) -> bool:
-        if self._partial is None:
-            return False
-        try:
-            # Its bytes are not looked at here.
-            whole = self._partial.add(b"")
-        except ProtocolError:
-            return False
-        if whole is not None:
-            self._partial = None
-        return whole is None or _is_clients(whole)
-
-
-def _is_clients(message: Sent | Partial) -> bool:
-    """Say whether a client may send it: no refusal, and no event that the library takes for its own `connect`."""
-    return not isinstance(message, ConnectError) and not (isinstance(message, Event) and message.name in RESERVED)
 
 
 class Doorway:
@@ -180,9 +145,10 @@ class Doorway:
         reading, upgraded = self._reading() if socket is None else self._reading_of(socket), asyncio.Event()
         if socket is not None:
             self._upgrades[socket.sid] = upgraded
+        come = self._until_ended(scope, receive, socket)
 
         async def checked() -> Message:
-            message = await receive()
+            message = await come()
             if message["type"] == "websocket.receive":
                 text = message.get("text")
                 if not reading.is_packet(message.get("bytes") or b"" if text is None else text):
@@ -205,6 +171,23 @@ class Doorway:
                 if not socket.upgraded:
                     # The upgrade failed: the session is polled on.
                     socket.upgrading = False
+
+    def _until_ended(self, scope: Scope, receive: Receive, socket: Any) -> Receive:
+        """Return a `receive` that says that the client is gone once its session was hung up."""
+        ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        async def come() -> Message:
+            its = socket or self._server.sockets.get(scope.get(_SESSION))
+            if its is not None:
+                setattr(its, _ENDED, ended)
+            receiving: asyncio.Future[Any] = asyncio.ensure_future(receive())
+            try:
+                await asyncio.wait({receiving, ended}, return_when=asyncio.FIRST_COMPLETED)
+                return receiving.result() if receiving.done() else {"type": "websocket.disconnect", "code": 1001}
+            finally:
+                receiving.cancel()
+
+        return come
 
     async def _poll(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         """Have one poll at a time; a second one, or giving it up, ends the session."""

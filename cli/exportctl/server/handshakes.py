@@ -5,12 +5,14 @@ as any request.
 """
 
 import json
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import Receive, Scope, Send
 
-from exportctl.server.auth import is_own_page
+from exportctl.server.auth import ACCESS_COOKIE, bearer, is_own_page
 
 Problem = tuple[int, str]
 
@@ -46,6 +48,15 @@ def problem_of(scope: Scope, query: dict[str, list[str]]) -> Problem | None:
         if method not in {"GET", "POST", "OPTIONS"} or (method == "POST" and "sid" not in query):
             return _BAD_METHOD
     return None
+
+
+def signs_of(environ: Mapping[str, Any], auth: object) -> tuple[str | None, str | None]:
+    """Return the token and the access cookie of a handshake, whoever sends which."""
+    token = auth.get("token") if isinstance(auth, dict) else None
+    if not isinstance(token, str):
+        token = bearer(environ.get("HTTP_AUTHORIZATION"))
+    # By cookie from this server's own pages alone: others were refused above.
+    return token, cookie_parser(environ.get("HTTP_COOKIE", "")).get(ACCESS_COOKIE)
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 _GRACE = 1
 """How often, and after how many seconds, it is looked whether another server has left the state folder."""
 _LARGEST_PACKET = 1_000_000
+_CLOSE_SECONDS = 2.0
+"""How long a peer may take to say that a socket is closed."""
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
@@ -112,6 +115,10 @@ class _PatientSocket(WebSocketsSansIOProtocol):
     stall: float = 30
     _cut: asyncio.TimerHandle | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.close_timeout = _CLOSE_SECONDS
+
     def pause_writing(self) -> None:
         """Note that the peer does not keep up."""
         super().pause_writing()
@@ -182,7 +189,7 @@ def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     Socket.stall = settings.stall
     return uvicorn.Config(
         app,
-        http=connection_for(settings.head_seconds, most_connections()),
+        http=connection_for(settings.head_seconds, settings.patience, most_connections()),
         ws=Socket,
         ws_max_size=_LARGEST_PACKET,
         ws_per_message_deflate=settings.compress,

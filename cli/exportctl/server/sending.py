@@ -62,6 +62,22 @@ class FileProtocol(HttpToolsProtocol):
         self._is_lost = True
         self._news.set()
 
+    def blocked(self) -> None:
+        """Hear that the client must take something before more is sent; `unblocked` follows."""
+
+    def unblocked(self) -> None:
+        """Hear that it did, or is gone."""
+
+    def pause_writing(self) -> None:
+        """Note that the client does not keep up."""
+        super().pause_writing()
+        self.blocked()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        super().resume_writing()
+        self.unblocked()
+
     def on_headers_complete(self) -> None:
         """Offer the extension to whoever answers this request."""
         before = self.cycle
@@ -121,9 +137,11 @@ class FileProtocol(HttpToolsProtocol):
         loop = asyncio.get_running_loop()
         self._news.clear()
         loop.add_writer(ours, self._news.set)
+        self.blocked()
         try:
             await self._news.wait()
         finally:
+            self.unblocked()
             loop.remove_writer(ours)
 
 

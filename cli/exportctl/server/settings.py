@@ -61,9 +61,10 @@ class Settings:
     take, or no limit. `limits`: of one export. `stall`: how long a socket may take nothing before it is cut.
     `handshake`: how long a session may be open that is not connected, twice that at most. `ping`: time between pings
     of a session. `queue`: packets that may wait for one socket. `head_seconds`: how long the head of a request may
-    take. `compress`: offer permessage-deflate to websockets. `unix_socket` is listened at in place of host and port.
-    `people`: users sign in with email and password too, and are kept in the state folder. `checks_folders`: whether a
-    project whose folder cannot be read keeps the server from starting; not where jobs of before are all that matters.
+    take; `patience`: how long a client may take nothing of an answer. `compress`: offer permessage-deflate to
+    websockets. `unix_socket` is listened at in place of host and port. `people`: users sign in with email and
+    password too, and are kept in the state folder. `checks_folders`: whether a project whose folder cannot be read
+    keeps the server from starting; not where jobs of before are all that matters.
     """
 
     tokens: Mapping[str, str]
@@ -92,6 +93,7 @@ class Settings:
     ping: float = 25
     queue: int = 64
     head_seconds: float = 20
+    patience: float = 600
     compress: bool = False
     clocks: Clocks = field(default_factory=Clocks)
     new_id: Callable[[], str] = random_id

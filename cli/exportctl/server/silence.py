@@ -9,7 +9,7 @@ import contextlib
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from exportctl.server.doorway import Server
+from exportctl.server.doorway import Server, hang_up
 
 MOST: Final = 1000
 """Sessions kept that have not connected: each costs about 16 kB."""
@@ -60,3 +60,4 @@ class Silent:
         ping = self._pings.pop(socket, None)
         if ping is not None:
             ping.cancel()
+        hang_up(socket)

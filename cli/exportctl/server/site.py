@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from exportctl.server.answers import Refusal
 from exportctl.server.auth import ACCESS_COOKIE, Guard, SignInError, bearer, is_own_page
+from exportctl.server.crowd import Crowd
 from exportctl.server.engine import Engine
 from exportctl.server.job import JobRecord
 from exportctl.server.log import EventLog
@@ -30,13 +31,14 @@ class Site:
     tickets: Tickets
     people: People | None
     meters: Meters
+    crowd: Crowd
 
     def now(self) -> float:
         """Return Unix seconds."""
         return self.settings.clocks.now()
 
     def user(self, request: Request) -> str:
-        """Return who sends the request; raises Refusal (401, 403)."""
+        """Return who sends the request; raises Refusal (401, 403, 429)."""
         token, access = bearer(request.headers.get("Authorization")), request.cookies.get(ACCESS_COOKIE)
         if not token and request.method not in _SAFE and not is_own_page(request.headers):
             raise Refusal(403, "FOREIGN_ORIGIN", "This request comes from another site's page")
@@ -48,6 +50,7 @@ class Site:
                 hint = "Sign in (POST /api/auth/login), or send a token: Authorization: Bearer TOKEN"
             raise Refusal(401, "UNAUTHORIZED", str(error), hint) from error
         request.scope["exportctl.user"] = user  # for the access log
+        self.crowd.enter(request.scope, user)
         return user
 
     def project(self, request: Request) -> Project:
@@ -73,7 +76,9 @@ class Site:
             raise Refusal(403, "FORBIDDEN", str(error), "Ask for a token of this job") from error
         except TicketError as error:
             raise Refusal(401, "UNAUTHORIZED", str(error), "Ask for a new one: POST …/download-token") from error
-        return _of_path(request, await self.log.job(job_id))
+        record = _of_path(request, await self.log.job(job_id))
+        self.crowd.enter(request.scope, record.user)
+        return record
 
 
 def _of_path(request: Request, record: JobRecord | None) -> JobRecord:

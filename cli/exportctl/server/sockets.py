@@ -18,13 +18,15 @@ from typing import Any, TypeVar
 import socketio
 from engineio.async_socket import AsyncSocket
 from engineio.packet import Packet
-from starlette.requests import cookie_parser
 
 from exportctl.server.answers import status_of, sync_of
-from exportctl.server.auth import ACCESS_COOKIE, TOKEN_NEEDED, TOKEN_WRONG, SignInError, bearer
+from exportctl.server.auth import TOKEN_NEEDED, TOKEN_WRONG, SignInError
 from exportctl.server.calls import Answer, RefusedCallError, refusal_of, text_of, whole_of
+from exportctl.server.connections import most_connections
 from exportctl.server.cursor import Cursor, start_of
+from exportctl.server.doorkeeper import Doorkeeper, TooManySocketsError
 from exportctl.server.doorway import Server
+from exportctl.server.handshakes import signs_of
 from exportctl.server.job import ENDS, JobRecord, Status, timestamp
 from exportctl.server.silence import Silent
 from exportctl.server.site import Site
@@ -83,6 +85,7 @@ class Sockets:
             cors_allowed_origins=[],  # looked at before it (`handshakes.py`), which knows of TLS
         )
         self._silent = Silent(self.server, site.settings.handshake)
+        self._doorkeeper = Doorkeeper(site.guard, most_connections() // 2, self.server.disconnect)
         # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
         self.server.eio.start_background_task = self._start
         self.server.on("connect", self._connect)
@@ -98,6 +101,7 @@ class Sockets:
             self.server.on(name, self._guarded(handler))
         site.engine.on_change(self._on_change)
         self._start(self._silent.run)
+        self._start(self._doorkeeper.run)
         site.meters.sockets.set_function(lambda: len(self._readers))
         site.meters.subscribers.set_function(lambda: sum(len(one.following) for one in self._readers.values()))
 
@@ -131,21 +135,22 @@ class Sockets:
         return task
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
-        token = auth.get("token") if isinstance(auth, dict) else None
-        if not isinstance(token, str):
-            token = bearer(environ.get("HTTP_AUTHORIZATION"))
         try:
-            user = self.site.guard.user_of(token, _cookie(environ))
+            given = self.site.guard.pass_of(*signs_of(environ, auth))
+            self._doorkeeper.admit(sid, given)
+        except TooManySocketsError as error:
+            raise socketio.exceptions.ConnectionRefusedError("Too many sockets of one user") from error
         except SignInError as error:
             # In protocol 1's two texts: by "auth" in them its web client knows that it must renew its session.
             said = str(error) if str(error) == TOKEN_NEEDED else TOKEN_WRONG
             raise socketio.exceptions.ConnectionRefusedError(said) from error
         self._silent.connected(sid)
-        reader = self._readers[sid] = _Reader(sid, user)
-        for record in self.site.engine.running(user):
+        reader = self._readers[sid] = _Reader(sid, given.user)
+        for record in self.site.engine.running(given.user):
             self._follow(reader, record.id, record.last_seq)
 
     async def _disconnect(self, sid: str, _reason: object = None) -> None:
+        self._doorkeeper.left(sid)
         reader = self._readers.get(sid)
         if reader is not None:
             self._drop(reader)
@@ -338,8 +343,3 @@ class Sockets:
             await asyncio.sleep(pause)
             waited, pause = waited + pause, min(pause * 2, 0.25)
         return None
-
-
-def _cookie(environ: Mapping[str, Any]) -> str | None:
-    """Return the access cookie of a handshake; a browser's page of another origin was refused before this."""
-    return cookie_parser(environ.get("HTTP_COOKIE", "")).get(ACCESS_COOKIE)

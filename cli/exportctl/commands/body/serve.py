@@ -22,6 +22,7 @@ from exportctl.server.run import serve as run_server
 from exportctl.server.settings import Logging, Settings, Tls, projects_of
 
 _DAY: Final = 24 * 3600
+_MINUTE: Final = 60
 
 
 def serve(folders: list[str], *, listening: Listening, who: Who, work: Work, said: Said) -> int:
@@ -56,6 +57,7 @@ def _serve(folders: list[str], listening: Listening, who: Who, settings: Setting
         tls=tls,
         unix_socket=Path(listening.unix_socket) if listening.unix_socket else None,
         ping=listening.ping_interval,
+        patience=listening.patience * _MINUTE,
         compress=listening.compress,
     )
 

@@ -1,7 +1,7 @@
 """All of it in one hand: what the routes and the sockets ask of the people's database."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ class People:
     sessions: Sessions
     tokens: PersonalTokens
     attempts: Attempts
+    changes: Callable[[], object]
+    """Returns what is another after every change, by whichever process."""
 
 
 def people_file(state: Path) -> Path:
@@ -44,4 +46,5 @@ def opened(settings: Settings) -> Iterator[People | None]:
             sessions=Sessions(db, now, new_id),
             tokens=PersonalTokens(db, now, new_id),
             attempts=Attempts(settings.clocks.monotonic),
+            changes=lambda: (db.total_changes, db.execute("PRAGMA data_version").fetchone()[0]),
         )

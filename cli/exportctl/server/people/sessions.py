@@ -78,6 +78,16 @@ class Sessions:
             raise SessionOverError("The access token has expired")
         return str(user)
 
+    def of_access(self, access: str) -> str | None:
+        """Return the session of an access token."""
+        row = self._db.execute("SELECT session FROM accesses WHERE digest = ?", (digest_of(access),)).fetchone()
+        return row and str(row[0])
+
+    def is_open(self, session: str) -> bool:
+        """Say whether a session can still be renewed."""
+        query = "SELECT 1 FROM sessions WHERE id = ? AND expires > ?"
+        return self._db.execute(query, (session, self._clock())).fetchone() is not None
+
     def _issue(self, session: str, seconds: int) -> Pair:
         pair = Pair(access=new_token(), refresh=new_token(), refresh_seconds=seconds)
         now = self._clock()
