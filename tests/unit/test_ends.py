@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from exportctl.client import ends
-from exportctl.client.api import JobStatus
+from exportctl.client.job_status import JobStatus
 from exportctl.protocol.events import Cancelled, Completed, Failed
 
 SEEN = JobStatus(

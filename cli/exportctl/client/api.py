@@ -16,10 +16,11 @@ import orjson
 
 from exportctl.client import answers, failures
 from exportctl.client.asking import ATTEMPTS, PROTOCOL_2, RESTARTS, Asker
+from exportctl.client.job_status import JobStatus, read_status
 from exportctl.model.errors import NotFound
-from exportctl.protocol.dialects import dialect1, dialect2, reading, wording
+from exportctl.protocol.dialects import dialect2, reading
 from exportctl.protocol.dialects.reading import Object
-from exportctl.protocol.events import AnyEvent, StageProgress
+from exportctl.protocol.events import AnyEvent
 
 _FILE_NAME: Final = re.compile(r'filename="([^"/\\\x00-\x1f]+)"')
 _MOST_PAGES: Final = 1000
@@ -30,36 +31,14 @@ LONG_POLL_SECONDS: Final = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A project that can be exported."""
+    """A project that can be exported. Times as the server gave them."""
 
     id: str
     title: str
-    image_count: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobStatus:
-    """One look at a job, as `…/status` gives it. Sizes in bytes, times in seconds or RFC 3339."""
-
-    id: str
-    project_id: str | None
-    project_name: str | None
-    status: str
-    phase: str | None
-    stage: str | None
-    progress: float | None
-    stage_progress: StageProgress | None
-    estimated_time_remaining: float | None
-    message: str | None
-    created_at: str | None
-    completed_at: str | None
-    file_name: str | None
-    file_size: int | None
-    sha256: str | None
-    warnings: tuple[str, ...]
-    error: Object | None
-    last_seq: int | None
-    options: Object | None = None
+    image_count: int | None = None
+    description: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,19 +84,22 @@ class Api(Asker):
             hint=f"there are {_few([project.title for project in projects])}",
         )
 
-    async def projects(self) -> AsyncIterator[Project]:
-        """Yield every project, a page after the other."""
-        page = 1
-        while True:
-            answer = await self._get("/api/projects", what="the list of projects", params={"page": page, "limit": 50})
+    async def projects(self, search: str | None = None) -> AsyncIterator[Project]:
+        """Yield every project once, a page after the other; those that match `search` by the server's own rule."""
+        seen: set[str] = set()
+        for page in range(1, _MOST_PAGES + 1):
+            params: dict[str, str | int] = {"page": page, "limit": 50}
+            if search is not None:
+                params["search"] = search
+            answer = await self._get("/api/projects", what="the list of projects", params=params)
             rows = _objects(answer, "projects") or _objects(answer, "data")  # protocol 1's name for the same list
-            for row in rows:
-                if reading.text(row, "id"):
-                    yield _project(row)
+            fresh = [project for row in rows if (project := _project(row)).id and project.id not in seen]
+            for project in fresh:
+                seen.add(project.id)
+                yield project
             pages = reading.integer(reading.mapping(answer, "pagination") or {}, "totalPages")
-            if not rows or pages is None or page >= min(pages, _MOST_PAGES):
+            if not fresh or pages is None or page >= pages:
                 return
-            page += 1
 
     async def start(self, project_id: str, options: Mapping[str, object], *, name: str, key: str) -> str:
         """Start an export and return its job's id. The same `key` never starts a second one."""
@@ -292,10 +274,16 @@ def _few(titles: list[str]) -> str:
 
 
 def _project(source: Object) -> Project:
+    count = reading.integer(source, "imageCount")
+    if count is None:
+        count = reading.integer(reading.mapping(source, "_count") or {}, "images")  # protocol 1
     return Project(
         id=reading.text(source, "id") or "",
         title=reading.text(source, "title") or reading.text(source, "name") or "",
-        image_count=reading.integer(source, "imageCount"),
+        image_count=count,
+        description=reading.text(source, "description"),
+        created_at=reading.text(source, "createdAt"),
+        updated_at=reading.text(source, "updatedAt"),
     )
 
 
@@ -305,38 +293,4 @@ def forgotten(job_id: str) -> NotFound:
         f"job {job_id} is not there: the server restarted and forgot the job, or never had it",
         hint="exportctl run starts a new export",
         code="FORGOTTEN",
-    )
-
-
-def read_status(source: Object, job_id: str) -> JobStatus:
-    """Return the job that an answer, or an event of the history, tells of; `job_id` where it does not say."""
-    archive = reading.mapping(source, "archive") or {}
-    status, message = reading.text(source, "status") or "unknown", reading.text(source, "message")
-    error = reading.mapping(source, "error")
-    if status == "failed" and error is None and message is not None:
-        # Protocol 1: the reason is the message, and a cancellation calls itself a failure in the end (4).
-        if wording.is_cancellation(message):
-            status = "cancelled"
-        else:
-            error = {"message": wording.shown(message)}
-    return JobStatus(
-        id=reading.text(source, "id") or job_id,
-        project_id=reading.text(source, "projectId"),
-        project_name=reading.text(source, "projectName"),
-        status=status,
-        phase=reading.text(source, "phase"),
-        stage=reading.text(source, "stage"),
-        progress=dialect1.progress_of(source),
-        stage_progress=dialect2.stage_progress(source),
-        estimated_time_remaining=reading.number(source, "estimatedTimeRemaining"),
-        message=None if message is None else dialect1.message_of(message),
-        created_at=reading.moment(source, "createdAt"),
-        completed_at=reading.moment(source, "completedAt"),
-        file_name=reading.text(archive, "fileName"),
-        file_size=reading.integer(archive, "fileSize"),
-        sha256=reading.text(archive, "sha256"),
-        warnings=reading.texts(source, "warnings"),
-        error=error,
-        last_seq=reading.integer(source, "lastSeq"),
-        options=reading.mapping(source, "options"),
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exportctl.client import answers
-from exportctl.client.archive import Archive, Saved, check_space, goes_on, present_archive
+from exportctl.client.archive import Saved, goes_on
 from exportctl.client.fetching import ATTEMPTS, Fetching
 from exportctl.client.intake import Tally
 from exportctl.client.partial import Origin, Partial
@@ -25,8 +25,6 @@ from exportctl.client.verify import check_archive
 from exportctl.client.waiting import backoff
 from exportctl.client.wire import settled
 from exportctl.model.errors import Damaged, ExportctlError
-
-__all__ = ["ATTEMPTS", "Archive", "Download", "Saved", "check_space", "present_archive"]
 
 
 @dataclass(slots=True, kw_only=True)

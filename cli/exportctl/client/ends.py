@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from exportctl.client.api import JobStatus
+from exportctl.client.job_status import JobStatus
 from exportctl.protocol.dialects import dialect1, reading, wording
 from exportctl.protocol.events import Cancelled, Completed, End, Failed, Progress, StatusSync
 

@@ -31,8 +31,6 @@ from exportctl.protocol import socketio
 from exportctl.protocol.dialects import dialect2
 from exportctl.protocol.happenings import AckReceived
 
-__all__ = ["OUTAGE_SECONDS", "Follower", "Transport"]
-
 _RETRY_FIRST: Final = 0.5
 _RETRY_MOST: Final = 30.0
 _STEADY_SECONDS: Final = 5.0

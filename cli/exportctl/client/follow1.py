@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from exportctl.client import ends, failures
-from exportctl.client.api import ArchiveFacts, JobStatus
+from exportctl.client.api import ArchiveFacts
 from exportctl.client.case1 import Case
 from exportctl.client.desk import LONGEST_WAIT, Desk
+from exportctl.client.job_status import JobStatus
 from exportctl.client.socket import Socket, SocketLost
 from exportctl.client.unclaimed import Unclaimed
 from exportctl.client.waiting import sleep_or

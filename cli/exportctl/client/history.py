@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from exportctl.client.api import Api, JobStatus, read_status
+from exportctl.client.api import Api
 from exportctl.client.asking import PROTOCOL_2
 from exportctl.client.calls import Calls
+from exportctl.client.job_status import JobStatus, read_status
 from exportctl.client.socket import Socket, SocketLost, open_socket
 from exportctl.client.waiting import backoff
 from exportctl.model.errors import ExportctlError, NotFound

@@ -11,8 +11,9 @@ from typing import Final
 
 import orjson
 
-from exportctl.client.api import Api, JobStatus
+from exportctl.client.api import Api
 from exportctl.client.asking import PROTOCOL_2, is_lost
+from exportctl.client.job_status import JobStatus
 from exportctl.model.errors import ExportctlError, NotFound, Unreachable
 
 LOOKS: Final = 4

@@ -3,7 +3,7 @@
 import pytest
 
 from download_peer import CUT, DIGEST, JOB, OTHER, WHOLE, Asked
-from exportctl.client.download import ATTEMPTS
+from exportctl.client.fetching import ATTEMPTS
 from exportctl.client.partial import Origin, Partial
 from exportctl.model.errors import Unreachable
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from download_peer import CUT, DIGEST, JOB, SIZE, WHOLE, Asked, names
-from exportctl.client.download import ATTEMPTS
+from exportctl.client.fetching import ATTEMPTS
 from exportctl.client.partial import Origin, Partial
 from exportctl.model.errors import NotAllowed, NotFound, Unreachable
 from waiting import until

@@ -14,8 +14,8 @@ import pytest
 
 from download_peer import CUT, DIGEST, JOB, OTHER, SIZE, WHOLE, Asked, Bench, names
 from exportctl.client import intake
-from exportctl.client.download import ATTEMPTS
 from exportctl.client.extracted import forget
+from exportctl.client.fetching import ATTEMPTS
 from exportctl.client.http import Server, open_client
 from exportctl.client.partial import Origin, Partial
 from exportctl.model.errors import CannotWrite, Damaged, Unreachable

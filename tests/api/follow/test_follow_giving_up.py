@@ -4,8 +4,7 @@ import pytest
 from starlette.responses import HTMLResponse, JSONResponse
 
 from exportctl.client import follow as follow_module
-from exportctl.client.desk import LONGEST_WAIT, PAGE_SECONDS
-from exportctl.client.follow import OUTAGE_SECONDS
+from exportctl.client.desk import LONGEST_WAIT, OUTAGE_SECONDS, PAGE_SECONDS
 from exportctl.model.errors import NotAllowed, NotFound, Unreachable
 from follow_peer import JOB, PROJECT, WHOLE, Peer, end_of, following
 from waiting import until

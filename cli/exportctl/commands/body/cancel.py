@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from exportctl.client.api import Api, JobStatus
+from exportctl.client.api import Api
 from exportctl.client.follow import Follower
+from exportctl.client.job_status import JobStatus
 from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.following import open_follower
 from exportctl.commands.body.job_name import Group, Named, find_job, groups_of, learn, parse_name, way_back

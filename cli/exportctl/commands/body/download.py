@@ -1,9 +1,10 @@
 """Fetch and verify the archive of a finished job."""
 
-from exportctl.client.api import Api, JobStatus, Project
+from exportctl.client.api import Api, Project
 from exportctl.client.archive import Archive
 from exportctl.client.destination import parse_output
 from exportctl.client.extracted import left_at
+from exportctl.client.job_status import JobStatus
 from exportctl.client.partial import Partial
 from exportctl.commands.body import bringing, exporting
 from exportctl.commands.body.conducting import conduct

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 from exportctl.client.api import Api
-from exportctl.client.follow import Follower, Transport
+from exportctl.client.follow import Follower
 from exportctl.commands.body.session import Session
 from exportctl.commands.options import Connection
 
@@ -16,14 +16,13 @@ from exportctl.commands.options import Connection
 async def open_follower(session: Session, api: Api, connection: Connection) -> AsyncIterator[Follower]:
     """Open the follower that tells this session's lines; the server's protocol is known before it connects."""
     await api.meet()
-    transport: Transport = connection.transport
     follower = Follower(
         api=api,
         tell=session.tell,
         sleep=asyncio.sleep,
         jitter=random.random,
         monotonic=time.monotonic,
-        transport=transport,
+        transport=connection.transport,
         poll_interval=connection.poll_interval,
         together=session.stream.together,
         usual=lambda project_id: session.memory.usual(api.server.url, project_id),

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from exportctl.client.api import Api, JobStatus
+from exportctl.client.api import Api
 from exportctl.client.http import parse_url
+from exportctl.client.job_status import JobStatus
 from exportctl.client.parking import find_place
 from exportctl.commands.body.memory import Memory
 from exportctl.commands.body.target import Settings, server_settings, settings_of

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
-from exportctl.client.api import Api, JobStatus
+from exportctl.client.api import Api
 from exportctl.client.http import parse_url
+from exportctl.client.job_status import JobStatus
 from exportctl.client.parking import find_place
 from exportctl.commands.body.job_name import settings_of_known
 from exportctl.commands.body.projects import columns

@@ -3,7 +3,6 @@
 import os
 import shutil
 
-from exportctl.client import catalogue
 from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.reaching import reached
 from exportctl.commands.body.session import Session
@@ -21,7 +20,7 @@ def projects(*, search: str | None, shared: Shared, connection: Connection) -> i
     async def body(session: Session, settings: Settings) -> int:
         rows: list[ProjectRow] = []
         async with reached(session, settings) as api:
-            async for project in catalogue.projects(api, search):
+            async for project in api.projects(search):
                 row = ProjectRow(
                     project_id=project.id,
                     title=project.title,

@@ -14,11 +14,12 @@ from itertools import groupby
 
 import orjson
 
-from exportctl.client.api import Api, JobStatus
+from exportctl.client.api import Api
 from exportctl.client.archive import Archive
 from exportctl.client.destination import Destination, parse_output, place_at
 from exportctl.client.follow import Follower
 from exportctl.client.http import parse_url
+from exportctl.client.job_status import JobStatus
 from exportctl.client.starting import find_started
 from exportctl.commands.body import bringing, exporting
 from exportctl.commands.body.ahead import Ahead, may_fetch_ahead

@@ -1,6 +1,6 @@
 """One look at a job."""
 
-from exportctl.client.api import JobStatus
+from exportctl.client.job_status import JobStatus
 from exportctl.commands.body.conducting import conduct
 from exportctl.commands.body.job_name import Named, find_job, learn, parse_name, settings_for
 from exportctl.commands.body.memory import open_memory

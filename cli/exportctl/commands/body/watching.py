@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from exportctl.client.api import Api, JobStatus
+from exportctl.client.api import Api
 from exportctl.client.history import HistoryWatch
+from exportctl.client.job_status import JobStatus
 from exportctl.commands.body.edges import put, write
 from exportctl.commands.body.listing import Listing, cells, shown
 from exportctl.commands.body.reaching import reached
