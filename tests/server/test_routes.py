@@ -77,6 +77,21 @@ async def test_projects_are_paged_and_searched_and_equal_names_told_apart(settin
         assert one == found["projects"][0]
 
 
+@pytest.mark.parametrize("name", ["images", "images-with-thumbnails"])
+async def test_a_projects_images_are_paged_and_their_ids_can_be_selected(server, name):
+    async with server.client() as client:
+        whole = (await client.get(f"/api/projects/{server.project.id}")).json()["project"]["images"]
+        path, seen = f"/api/projects/{server.project.id}/{name}", []
+        for page in (1, 2, 3, 4):
+            data = (await client.get(path, params={"page": page, "limit": 5, "lod": "low"})).json()["data"]
+            assert data["pagination"] == {"page": page, "limit": 5, "total": 12, "totalPages": 3}
+            seen += data["images"]
+        assert seen == whole
+        assert (await client.get("/api/projects/nobody/images")).status_code == 404
+        job = await server.start(client, {"selectedImageIds": [seen[3]["id"]]})
+        assert (await server.events(client, job))[0]["data"]["total"] == 1
+
+
 async def test_names_that_are_not_utf8_are_listed_and_can_be_selected(settings_for, tmp_path):
     folder = tmp_path / os.fsdecode(b"plate \xfe")
     write_images(tmp_path / "plate", 2).rename(folder)  # OpenCV cannot write there

@@ -92,6 +92,21 @@ class OneProject(TypedDict):
     message: str
 
 
+class Images(TypedDict):
+    """A page of a project's images."""
+
+    images: Sequence[Image]
+    pagination: Pagination
+
+
+class OnePageOfImages(TypedDict):
+    """A page of a project's images, as protocol 1's web client asks for them."""
+
+    success: Literal[True]
+    data: Images
+    message: str
+
+
 class Format(TypedDict):
     """A format that an export may have."""
 

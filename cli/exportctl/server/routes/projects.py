@@ -22,7 +22,7 @@ _PAGE = 10
 _LARGEST_PAGE = 100
 _PAGING = (
     Parameter(name="page", type=int, says="From 1."),
-    Parameter(name="limit", type=int, says=f"Projects a page, {_LARGEST_PAGE} at most; {_PAGE} where it is not given."),
+    Parameter(name="limit", type=int, says=f"How many a page, {_LARGEST_PAGE} at most; {_PAGE} where it is not given."),
     Parameter(name="search", type=str, says="Only titles that contain this, in whatever letters."),
 )
 
@@ -57,9 +57,37 @@ def routes(site: Site) -> list[Endpoint]:
         body: bodies.OneProject = {"success": True, "project": row, "data": row, "message": "The project"}
         return answer(body)
 
+    async def images(request: Request) -> Response:
+        site.user(request)
+        page = number_of(request, "page", 1, 1, 1_000_000)
+        limit = number_of(request, "limit", _PAGE, 1, _LARGEST_PAGE)
+        shown, total = await run_in_threadpool(_shown_images, site.project(request), (page - 1) * limit, limit)
+        pages: bodies.Pagination = {
+            "page": page,
+            "limit": limit,
+            "total": total,
+            "totalPages": math.ceil(total / limit),
+        }
+        body: bodies.OnePageOfImages = {
+            "success": True,
+            "data": {"images": shown, "pagination": pages},
+            "message": "The images",
+        }
+        return answer(body)
+
     some = Promise(says="The projects", gives={200: bodies.Projects}, parameters=_PAGING, refuses=(400,))
     one = Promise(says="A project and its images", gives={200: bodies.OneProject}, refuses=(404,))
-    return [Endpoint("/api/projects", projects, some), Endpoint("/api/projects/{project}", project, one)]
+    few = Promise(
+        says="A page of a project's images",
+        gives={200: bodies.OnePageOfImages},
+        parameters=_PAGING[:2],
+        refuses=(400, 404),
+    )
+    # What protocol 1's web client lets people select from; it asks by two names, and does without the thumbnails.
+    listed = [
+        Endpoint(f"/api/projects/{{project}}/{name}", images, few) for name in ("images", "images-with-thumbnails")
+    ]
+    return [Endpoint("/api/projects", projects, some), Endpoint("/api/projects/{project}", project, one), *listed]
 
 
 def _shown(project: Project, user: str, counts: Counts) -> bodies.Project:
@@ -77,6 +105,16 @@ def _shown_whole(project: Project, user: str) -> bodies.WholeProject:
         return {**_facts(project, user, None, None), "images": []}
     images = [image for path in paths if (image := _image(project.folder, path)) is not None]
     return {**_facts(project, user, len(paths), changed), "images": images}
+
+
+def _shown_images(project: Project, start: int, limit: int) -> tuple[list[bodies.Image], int]:
+    """Describe some images, and say how many there are; of a folder that is away, none."""
+    try:
+        paths = list_folder(str(project.folder)).images
+    except OSError:
+        return [], 0
+    described = (_image(project.folder, path) for path in paths[start : start + limit])
+    return [image for image in described if image is not None], len(paths)
 
 
 def _facts(project: Project, user: str, count: int | None, changed: str | None) -> bodies.Project:
