@@ -49,6 +49,14 @@ async def test_every_answer_says_the_protocol_whoever_gives_it(server):
         assert (await client.options("/api/projects")).headers["export-protocol"] == "2"
 
 
+async def test_a_wrong_method_is_told_all_that_the_path_takes(settings_for, cells):
+    async with serving(settings_for(cells, people=True)) as server, server.client() as client:
+        assert (await client.put("/api/auth/tokens")).headers["allow"] == "GET, HEAD, POST"
+        answer = await client.delete(f"/api/projects/{server.project.id}/export")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert (await client.put("/api/projects")).headers["allow"] == "GET, HEAD"
+
+
 async def test_a_slash_behind_a_path_of_the_api_is_as_if_it_were_not_there(server):
     async with server.client(follow_redirects=False) as client:
         assert (await client.get("/api/export/formats/")).json() == (await client.get("/api/export/formats")).json()

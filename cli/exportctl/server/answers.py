@@ -12,12 +12,14 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from exportctl.server import bodies
 from exportctl.server.job import JobRecord, timestamp
 from exportctl.server.tracing import request_id
 
 _UNAUTHORIZED = 401
+_WRONG_METHOD = 405
 PAUSE_HEADER = "Export-Pause"
 """The seconds that an answer in two pieces pauses between them."""
 LARGEST_BODY = 1 << 20
@@ -73,12 +75,21 @@ async def on_refusal(_request: Request, error: Exception) -> Response:
     return refused(error)
 
 
-async def on_http_exception(_request: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """Turn Starlette's own refusals (no such route, wrong method) into our form."""
     if not isinstance(error, HTTPException):
         raise TypeError(error)
+    if error.status_code == _WRONG_METHOD:
+        # Starlette names those of one route of the path (RFC 9110, 15.5.6).
+        error.headers = {"Allow": ", ".join(sorted(_methods_of(request)))}
     code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "HTTP_ERROR")
     return refused(Refusal(error.status_code, code, error.detail, headers=error.headers))
+
+
+def _methods_of(request: Request) -> set[str]:
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    here = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return {method for route in here for method in route.methods or ()}
 
 
 async def on_fault(_request: Request, _error: Exception) -> Response:
@@ -114,7 +125,7 @@ async def object_of(request: Request) -> dict[str, Any]:
 def number_of(request: Request, name: str, default: int, least: int, most: int) -> int:
     """Read a whole number from the query, brought into its range; raises Refusal (400)."""
     given = request.query_params.get(name)
-    if given is None or not given:
+    if given is None:
         return default
     digits = given.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):

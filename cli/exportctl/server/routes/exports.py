@@ -158,7 +158,7 @@ def _refusing() -> Iterator[None]:
 
 
 def _text(value: object, name: str) -> str | None:
-    if value is None or not value:
+    if value is None or value == "":
         return None
     if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
         raise Refusal(422, "BAD_PARAMETER", f"{name} must be a text of at most {_LONGEST_TEXT} characters")
