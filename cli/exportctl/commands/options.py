@@ -54,7 +54,8 @@ class Shared:
         typer.Option(
             "--lang",
             metavar="TAG",
-            help="Language of bars and plain lines: cs, de, en, es, fr, zh. [env: EXPORTCTL_LANG, LC_ALL, LANG]",
+            help="Language of bars and plain lines: cs, de, en, es, fr, zh."
+            " [env: EXPORTCTL_LANG, LC_ALL, LC_MESSAGES, LANG]",
         ),
     ] = None
     no_state: Annotated[bool, typer.Option("--no-state", help="Keep and read nothing on this machine.")] = False

@@ -30,6 +30,10 @@ Percent: TypeAlias = Annotated[
 Left: TypeAlias = Annotated[float | None, Key("Seconds to the end of the phase; null while unknown.", minimum=0)]
 Size: TypeAlias = Annotated[int | None, Key("Bytes.", minimum=0)]
 Digest: TypeAlias = Annotated[str | None, Key("SHA-256 in hexadecimal.")]
+Stage: TypeAlias = Annotated[
+    str | None, Key("`images`, `visualizations`, `annotations`, `metrics` or `compression`, and what servers add.")
+]
+Status: TypeAlias = Annotated[str, Key("`pending`, `processing`, `completed`, `failed` or `cancelled`.")]
 
 
 class Source(StrEnum):
@@ -86,7 +90,7 @@ class ExportStarted(ExportLine, frozen=True, kw_only=True):
 
     event: ClassVar[str] = "export:started"
     options: Annotated[Data | None, Key("What was asked for, as the server spells it.")]
-    project_name: str | None
+    project_name: Annotated[str | None, Key("The project's title.")]
 
 
 class ExportProgress(ExportLine, frozen=True, kw_only=True):
@@ -95,7 +99,7 @@ class ExportProgress(ExportLine, frozen=True, kw_only=True):
     event: ClassVar[str] = "export:progress"
     phase: Annotated[str, Key("`processing` or `downloading`.")]
     progress: Percent
-    stage: str | None = None
+    stage: Stage = None
     stage_progress: StageProgress | None = None
     message: Annotated[str | None, Key("In English, or in the server's words.")] = None
     template: Annotated[str | None, Key("The key by which others say the message in their own words.")] = None
@@ -125,9 +129,9 @@ class ExportStatusSync(ExportLine, frozen=True, kw_only=True):
     """The job as the server sees it after a (re)connection."""
 
     event: ClassVar[str] = "export:status-sync"
-    status: str
+    status: Status
     phase: str | None
-    stage: str | None
+    stage: Stage
     progress: Percent
     message: str | None
     last_seq: Annotated[int | None, Key("The number of the last event in the server's log.", minimum=0)]
@@ -159,9 +163,9 @@ class ExportFailedLine(ExportLine, frozen=True, kw_only=True):
 
     event: ClassVar[str] = "export:failed"
     error: Annotated[str, Key("In the server's words, one line.")]
-    code: str | None
-    hint: str | None
-    stage: str | None
+    code: Annotated[str | None, Key("The server's own, for scripts.")]
+    hint: Annotated[str | None, Key("What to do about it.")]
+    stage: Annotated[str | None, Key("In which it failed.")]
     retryable: Annotated[bool | None, Key("Whether the same export may succeed now.")]
 
 
@@ -169,8 +173,8 @@ class ExportCancelled(ExportLine, frozen=True, kw_only=True):
     """The export was cancelled."""
 
     event: ClassVar[str] = "export:cancelled"
-    cancelled_by: str | None
-    cleanup_completed: Annotated[bool | None, Key("The server's claim.")]
+    cancelled_by: Annotated[str | None, Key("Who asked for it, as the server says.")]
+    cleanup_completed: Annotated[bool | None, Key("Whether its files are gone: the server's claim.")]
     message: str | None
 
 
@@ -178,21 +182,21 @@ ConnectionState: TypeAlias = Literal["connected", "reconnecting", "polling", "cl
 
 
 class ConnectionChanged(Line, frozen=True, kw_only=True):
-    """The way to the server changed. `retry_in` in seconds."""
+    """The way to the server changed."""
 
     event: ClassVar[str] = "connection:changed"
     state: ConnectionState
     protocol: Annotated[int | None, Key("1 or 2; null while unknown.")]
-    reason: str | None = None
+    reason: Annotated[str | None, Key("In words.")] = None
     attempt: Annotated[int | None, Key("Which one in a row is next.", minimum=0)] = None
-    retry_in: Annotated[float | None, Key("Seconds.", minimum=0)] = None
+    retry_in: Annotated[float | None, Key("Seconds until then.", minimum=0)] = None
 
 
 class Heartbeat(Line, frozen=True, kw_only=True):
     """Nothing else was written for 30 s, and the command is alive."""
 
     event: ClassVar[str] = "heartbeat"
-    waiting_for: str
+    waiting_for: Annotated[str, Key("In words.")]
 
 
 class Log(Line, frozen=True, kw_only=True):
@@ -208,10 +212,16 @@ class JobRow(Line, frozen=True, kw_only=True):
     """One job, as `status` and `list` show it."""
 
     event: ClassVar[str] = "job"
-    status: str
-    project_name: str | None
+    status: Annotated[
+        str,
+        Key(
+            "`pending`, `processing`, `completed`, `failed` or `cancelled`; where no server was asked `unfinished`,"
+            " `parked` (waits on this machine) or `gone`."
+        ),
+    ]
+    project_name: Annotated[str | None, Key("The project's title.")]
     phase: str | None
-    stage: str | None
+    stage: Stage
     progress: Percent
     stage_progress: StageProgress | None
     estimated_time_remaining: Left
@@ -227,7 +237,7 @@ class JobRow(Line, frozen=True, kw_only=True):
 
 
 class ProjectRow(Line, frozen=True, kw_only=True):
-    """One project, as `projects` shows it; its id is the line's `project_id`."""
+    """One project, as `projects` shows it; its id is the line's `projectId`."""
 
     event: ClassVar[str] = "project"
     title: str
@@ -261,13 +271,13 @@ class CheckRow(Line, frozen=True, kw_only=True):
 class ErrorDetails(Struct, frozen=True, kw_only=True):
     """What went wrong and what to do."""
 
-    code: str
-    message: str
-    hint: str | None
+    code: Annotated[str, Key("For scripts: it stays the same when the message is reworded.")]
+    message: Annotated[str, Key("What went wrong, one line.")]
+    hint: Annotated[str | None, Key("What to do, a command to paste where it can be.")]
 
 
 class Seconds(Struct, frozen=True, kw_only=True):
-    """How long each part took here; None for a part that did not happen."""
+    """How long each part took here; null for a part that did not happen."""
 
     processing: Annotated[float | None, Key("Until the server was done, as seen from here.", minimum=0)] = None
     downloading: Annotated[float | None, Key("Until the archive lay in its place.", minimum=0)] = None
@@ -275,7 +285,7 @@ class Seconds(Struct, frozen=True, kw_only=True):
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """What it took. `resumed_from` is the byte a download went on at."""
+    """What it took."""
 
     events: Annotated[int, Key("Of the job, each counted once.", minimum=0)] = 0
     duplicates: Annotated[int, Key("Events that came again and were dropped.", minimum=0)] = 0
