@@ -1,11 +1,14 @@
 """Signing in over HTTP and on the socket, and that nobody reaches what is another's."""
 
+import asyncio
 import contextlib
+from collections import Counter
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from exportctl.server.people.attempts import FAILURES_FOR_EMAIL
 from exportctl.server.people.database import open_people
 from exportctl.server.people.passwords import Passwords
 from exportctl.server.people.people import people_file
@@ -126,8 +129,36 @@ async def test_after_too_many_failures_even_the_right_password_waits(site):
         assert (await client.post("/api/auth/login", json=body)).status_code == 200
 
 
+async def test_guesses_that_come_all_at_once_are_no_more(site):
+    async with site.client(token=None) as client:
+        guesses = [{"email": "ana@example.com", "password": f"wrong password {number}"} for number in range(60)]
+        answers = await asyncio.gather(*(client.post("/api/auth/login", json=guess) for guess in guesses))
+    told = Counter(answer.status_code for answer in answers)
+    # Two are looked at side by side.
+    assert told.keys() == {401, 429}
+    assert told[401] <= FAILURES_FOR_EMAIL + 1
+
+
+async def test_an_address_is_the_same_however_its_characters_are_composed(settings_for, cells):
+    settings = settings_for(cells, people=True, workers=1)
+    settings.state.mkdir(parents=True)
+    with contextlib.closing(open_people(people_file(settings.state))) as db:
+        users = Users(db, Passwords(CHEAP), settings.clocks.now, settings.new_id)
+        users.set("Andr\u00e9@example.com", "andre's long password")
+    async with serving(settings) as running, running.client(token=None) as client:
+        body = {"email": "andre\u0301@example.com", "password": "andre's long password"}
+        assert (await client.post("/api/auth/login", json=body)).status_code == 200
+
+
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}]
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "null"},
+        {"Origin": "http://[::1"},
+        {"Origin": "null", "Host": ""},
+    ],
 )
 async def test_another_sites_page_changes_nothing_by_cookie(site, headers):
     async with signed_in(site) as client:

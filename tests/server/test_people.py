@@ -8,7 +8,13 @@ import stat
 import pytest
 from argon2 import PasswordHasher
 
-from exportctl.server.people.attempts import FAILURES_FOR_ADDRESS, FAILURES_FOR_EMAIL, WINDOW_SECONDS, Attempts
+from exportctl.server.people.attempts import (
+    FAILURES_FOR_ADDRESS,
+    FAILURES_FOR_EMAIL,
+    FAILURES_FROM_ANYWHERE,
+    WINDOW_SECONDS,
+    Attempts,
+)
 from exportctl.server.people.database import PeopleUnusableError, open_people
 from exportctl.server.people.passwords import Passwords
 from exportctl.server.people.sessions import ACCESS_SECONDS, LONG_SECONDS, SHORT_SECONDS, SessionOverError, Sessions
@@ -221,6 +227,25 @@ def test_one_password_cannot_be_tried_on_all_users(clock):
         attempts.failed("10.0.0.1", f"user{number}@example.com")
     assert attempts.wait("10.0.0.1", "another@example.com") == WINDOW_SECONDS
     assert attempts.wait("10.0.0.2", "another@example.com") == 0
+
+
+def test_nobody_guesses_from_addresses_without_number_and_the_user_is_not_locked_out(clock):
+    attempts = Attempts(clock)
+    attempts.succeeded("192.0.2.1", "ana@example.com")
+    for number in range(FAILURES_FROM_ANYWHERE):
+        assert attempts.wait(f"10.0.0.{number}", "ana@example.com") == 0
+        attempts.failed(f"10.0.0.{number}", "ana@example.com")
+    assert attempts.wait("10.0.1.1", "ana@example.com") == WINDOW_SECONDS
+    assert attempts.wait("10.0.1.1", "ben@example.com") == 0
+    assert attempts.wait("192.0.2.1", "ana@example.com") == 0
+
+
+def test_what_one_site_has_of_ipv6_is_one_address(clock):
+    attempts = Attempts(clock)
+    for number in range(FAILURES_FOR_EMAIL):
+        attempts.failed(f"2001:db8:0:1::{number:x}", "ana@example.com")
+    assert attempts.wait("2001:db8:0:1:ffff::1", "ana@example.com") == WINDOW_SECONDS
+    assert attempts.wait("2001:db8:0:2::1", "ana@example.com") == 0
 
 
 def test_failures_of_many_are_remembered_in_bounded_memory(clock):

@@ -123,6 +123,7 @@ async def test_a_projects_id_is_the_same_after_a_restart(settings_for, cells):
         (b"[]", (400, "NOT_AN_OBJECT")),
         (b"\xff", (400, "BROKEN_JSON")),
         (b"[" * 100_000, (400, "BROKEN_JSON")),
+        (b'{"options":{"x":' + b"[" * 500 + b"]" * 500 + b"}}", (400, "BROKEN_JSON")),
         (b'{"options": {"annotationFormats": ["word"]}}', (422, "BAD_OPTIONS")),
         (b'{"options": 7}', (422, "BAD_OPTIONS")),
         (b'{"projectName": 7}', (422, "BAD_PARAMETER")),

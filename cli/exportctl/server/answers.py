@@ -117,6 +117,11 @@ async def object_of(request: Request) -> dict[str, Any]:
         value = orjson.loads(bytes(body))
     except orjson.JSONDecodeError as error:
         raise Refusal(400, "BROKEN_JSON", "The body is not valid JSON") from error
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        # It is read deeper than it can be written again.
+        raise Refusal(400, "BROKEN_JSON", "The body is nested too deep") from error
     if not isinstance(value, dict):
         raise Refusal(400, "NOT_AN_OBJECT", "The body must be a JSON object")
     return value

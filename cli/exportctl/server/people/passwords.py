@@ -1,6 +1,7 @@
 """Passwords, by argon2id with its library's parameters (RFC 9106, 4: 64 MiB, three passes)."""
 
 import asyncio
+from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -21,9 +22,13 @@ class Passwords:
         """Return what is kept of a password."""
         return self._hasher.hash(password)
 
-    async def is_right(self, hashed: str | None, password: str) -> bool:
-        """Say whether it is the password of a hash. With no hash it is not, which takes as long to find out."""
+    async def is_right(self, hashed: str | None, password: str, allow: Callable[[], None]) -> bool:
+        """Say whether it is the password of a hash. With no hash it is not, which takes as long to find out.
+
+        `allow` is called first, when it is the password's turn, and may raise.
+        """
         async with self._turn:
+            allow()
             return await asyncio.to_thread(self._verify, hashed or self._nobodys, password) and hashed is not None
 
     def _verify(self, hashed: str, password: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,9 +29,14 @@ class BadUserError(ValueError):
     """An email or a password cannot be taken; the message says which and why."""
 
 
+def spelled(text: str) -> str:
+    """Return an address as it is kept: without spaces around it, in small letters, composed as Unicode's NFC."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.strip()).casefold())
+
+
 def email_of(text: str) -> str:
-    """Return an address as it is kept: without spaces around it, in small letters. Raises BadUserError."""
-    email = text.strip().casefold()
+    """Return an address as it is kept. Raises BadUserError."""
+    email = spelled(text)
     if len(email) > _LONGEST_EMAIL or not _EMAIL.fullmatch(email):
         raise BadUserError("Not an email address")
     return email
@@ -88,11 +94,14 @@ class Users:
         """Return the user of an id."""
         return next(iter(self._select("WHERE id = ?", user_id)), None)
 
-    async def check(self, email: str, password: str) -> User | None:
-        """Return the user if the password is right. It takes as long for an unknown user as for a wrong password."""
-        row = self._db.execute("SELECT id, hash FROM users WHERE email = ?", (email.strip().casefold(),)).fetchone()
+    async def check(self, email: str, password: str, allow: Callable[[], None] = lambda: None) -> User | None:
+        """Return the user if the password is right. It takes as long for an unknown user as for a wrong password.
+
+        Passwords are looked at a few at a time; `allow` is called when it is this one's turn, and may raise.
+        """
+        row = self._db.execute("SELECT id, hash FROM users WHERE email = ?", (spelled(email),)).fetchone()
         user_id, hashed = row or (None, None)
-        is_right = await self._passwords.is_right(hashed, password)
+        is_right = await self._passwords.is_right(hashed, password, allow)
         return self.find(user_id) if is_right and user_id else None
 
     def _select(self, condition: str, *values: str) -> list[User]:

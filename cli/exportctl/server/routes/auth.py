@@ -14,7 +14,7 @@ from exportctl.server.people import bodies
 from exportctl.server.people.people import People
 from exportctl.server.people.sessions import ACCESS_SECONDS, Pair, SessionOverError
 from exportctl.server.people.tokens import MOST_TOKENS, PersonalToken, TooManyTokensError
-from exportctl.server.people.users import LONGEST_PASSWORD, User
+from exportctl.server.people.users import LONGEST_PASSWORD, User, spelled
 from exportctl.server.site import Site
 
 _REFRESH_COOKIE = "refresh_token"
@@ -63,14 +63,20 @@ def _session_routes(people: People) -> list[Endpoint]:
             raise Refusal(404, "NO_SIGN_IN", "This server knows no users, only tokens", hint)
         email, password, remember = _credentials(await object_of(request))
         address = request.client.host if request.client else ""
-        wait = people.attempts.wait(address, email.casefold())
-        if wait:
-            hint = f"Try again in {math.ceil(wait / 60)} min"
-            raise Refusal(429, "TOO_MANY_ATTEMPTS", "Too many failed sign-ins", hint, {"Retry-After": str(wait)})
-        user = await people.users.check(email, password)
+
+        def allow() -> None:
+            # Asked when it is this password's turn: of many that come at once each knows of those before it.
+            wait = people.attempts.wait(address, email)
+            if wait:
+                hint = f"Try again in {math.ceil(wait / 60)} min"
+                raise Refusal(429, "TOO_MANY_ATTEMPTS", "Too many failed sign-ins", hint, {"Retry-After": str(wait)})
+
+        allow()
+        user = await people.users.check(email, password, allow)
         if user is None:
-            people.attempts.failed(address, email.casefold())
+            people.attempts.failed(address, email)
             raise Refusal(401, "UNAUTHORIZED", "Wrong email or password")
+        people.attempts.succeeded(address, email)
         body: bodies.SignedIn = {"success": True, "data": {"user": _shown(user)}, "message": "Signed in"}
         return _with_cookies(request, answer(body), people.sessions.open(user.id, remember=remember))
 
@@ -170,7 +176,7 @@ def _credentials(body: dict[str, Any]) -> tuple[str, str, bool]:
         raise Refusal(400, "VALIDATION_ERROR", "email must be an email address")
     if not (isinstance(password, str) and 0 < len(password.encode("utf-8", "replace")) <= LONGEST_PASSWORD):
         raise Refusal(400, "VALIDATION_ERROR", f"password must be a text of at most {LONGEST_PASSWORD} bytes")
-    return email.strip(), password, body.get("rememberMe") is True
+    return spelled(email), password, body.get("rememberMe") is True
 
 
 def _with_cookies(request: Request, response: Response, pair: Pair) -> Response:
