@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -88,6 +89,30 @@ async def test_time_goes_on_while_the_server_is_down(settings_for, cells):
     time.now += 3600
     async with serving(settings) as server, server.client() as client:
         await check_expired(server, client, job_id)
+
+
+async def test_a_job_that_ended_long_ago_is_forgotten_with_its_events_once_its_archive_is_gone(settings_for, cells):
+    time = Time()
+    settings = settings_for(cells, clocks=time.clocks(), retention=3600, history=7200)
+    async with serving(settings) as server, server.client() as client:
+        old = [(await completed(server, client))[0] for _ in range(2)]
+        time.now += 7199
+        young, _ = await completed(server, client)
+        for job_id in old:
+            await check_expired(server, client, job_id)
+        time.now += 2
+        await completed(server, client)
+        await until(lambda: jobs_known(server) == 2)
+        assert (await client.get(f"/api/export/{old[0]}")).status_code == 404
+        assert (await client.get(server.job_path(old[1]) + "/events")).status_code == 404
+        assert (await client.get(f"/api/export/{young}")).status_code == 200
+        with contextlib.closing(sqlite3.connect(server.settings.state / "events.sqlite3")) as db:
+            assert db.execute("SELECT count(*) FROM events WHERE job IN (?, ?)", old).fetchone() == (0,)
+
+
+def jobs_known(server):
+    with contextlib.closing(sqlite3.connect(server.settings.state / "events.sqlite3")) as db:
+        return db.execute("SELECT count(*) FROM jobs").fetchone()[0]
 
 
 async def test_what_a_server_left_of_jobs_that_have_ended_goes_at_the_next_start(settings_for, cells):

@@ -50,13 +50,34 @@ def test_a_tiff_that_is_larger_than_its_width_and_height_say_is_not_unpacked(tmp
 
 
 def test_the_limit_of_pixels_is_what_a_workers_share_of_the_memory_holds(monkeypatch, tmp_path):
-    monkeypatch.setattr(limits, "_CGROUP", tmp_path / "memory.max")
+    monkeypatch.setattr(limits, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(limits, "_OWN_CGROUP", tmp_path / "own")
+    (tmp_path / "own").write_text("1:cpu:/elsewhere\n0::/a.slice/exportctl.service\n")
+    (tmp_path / "a.slice" / "exportctl.service").mkdir(parents=True)
     alone = limits.pixels_for(1)
     assert 0 < limits.pixels_for(64) < alone <= Limits().pixels
-    (tmp_path / "memory.max").write_text("1600000000\n")
+    (tmp_path / "a.slice/exportctl.service/memory.max").write_text("1600000000\n")
     assert limits.pixels_for(2) == 50_000_000
-    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "a.slice/exportctl.service/memory.max").write_text("max\n")
     assert limits.pixels_for(1) == alone
+
+
+def test_there_are_no_more_workers_than_this_process_may_use_cores_and_a_container_has_a_share_of(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(limits, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(limits, "_OWN_CGROUP", tmp_path / "own")
+    (tmp_path / "own").write_text("1:cpu:/elsewhere\n0::/a.slice/exportctl.service\n")
+    (tmp_path / "a.slice" / "exportctl.service").mkdir(parents=True)
+    monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _process: {0, 2, 5, 7}, raising=False)
+    monkeypatch.setattr(limits.os, "cpu_count", lambda: 64)
+    assert limits.cores() == 4
+    for share, cores in {"max 100000": 4, "150000 100000": 2, "1000 100000": 1, "900000 100000": 4, "?": 4}.items():
+        (tmp_path / "a.slice/exportctl.service/cpu.max").write_text(f"{share}\n")
+        assert limits.cores() == cores
+    monkeypatch.delattr(limits.os, "sched_getaffinity")
+    (tmp_path / "a.slice/exportctl.service/cpu.max").unlink()
+    assert limits.cores() == 64
 
 
 @pytest.mark.parametrize("too_much", [Limits(images=11), Limits(total_bytes=1000)])

@@ -285,8 +285,8 @@ async def test_a_jobs_last_words_are_logged_on_a_full_disk_too_and_no_job_begins
                 raise LogFullError
             return real(db)
 
-        real = sqlite_log._transaction
-        monkeypatch.setattr(sqlite_log, "_transaction", transaction_of_a_full_disk)
+        real = sqlite_log.transaction
+        monkeypatch.setattr(sqlite_log, "transaction", transaction_of_a_full_disk)
         with pytest.raises(LogFullError):
             await log.append(begun, EventName.PROGRESS, {})
         ended = await log.append(replace(begun, status=Status.FAILED), EventName.FAILED, {})
@@ -312,3 +312,36 @@ async def test_what_followers_are_told_from_memory_is_what_a_restarted_server_re
         async with opened(Path(folder, "log")) as again:
             assert told == await again.read("job", after, limit)
     assert [event.seq for event in told] == list(range(1, 151))[after : after + limit]
+
+
+async def test_a_year_of_jobs_makes_no_question_look_at_all_of_them(log, tmp_path):
+    asked = []
+    log._db.set_trace_callback(asked.append)  # what it asks, in its own words
+    await log.jobs(user="ana", limit=10)
+    await log.jobs(user="ana", project="p", limit=10)
+    await log.archives()
+    await log.forget(NOW)
+    log._db.set_trace_callback(None)
+    selects = [query for query in asked if query.startswith(("SELECT", "DELETE"))]
+    assert len(selects) == 4
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.sqlite3")) as db:
+        plans = {query: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}")] for query in selects}
+    for query, plan in plans.items():
+        assert not [step for step in plan if step.startswith("SCAN")], (query, plan)
+        assert any("INDEX jobs_" in step for step in plan), (query, plan)
+
+
+async def test_heads_of_jobs_that_have_ended_are_kept_for_a_while_only(log, monkeypatch):
+    monkeypatch.setattr(sqlite_log, "_ENDED_HEADS", 3)
+    for number in range(10):
+        made = await log.create(record(f"job{number}"))
+        await log.append(replace(made, status=Status.FAILED, completed=NOW), EventName.FAILED, {})
+    running = await log.append(await log.create(record("running")), EventName.PROGRESS, {})
+    assert sorted(log._heads) == ["job7", "job8", "job9", "running"]
+    await log.wait("running", running.last_seq - 1)
+    await log.wait("job9", 0)
+
+
+@pytest.mark.usefixtures("log")
+async def test_the_database_is_for_its_owner_alone_whatever_the_folder(tmp_path):
+    assert (tmp_path / "events.sqlite3").stat().st_mode & 0o077 == 0

@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from exportctl.commands.app import load
+from exportctl.commands.configured import misspelt
 
 PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
 
@@ -72,6 +73,8 @@ def test_who_asks_about_users_is_told_by_the_same_file_where_they_are(asked, fil
         ("port = ", "is no TOML: Invalid value (at end of document)"),
         ("jobs = 1\nport == 1", "is no TOML: Invalid value (at line 2, column 7)"),
         ('add_user = "ana"', "line 1: add_user is no setting; it belongs on the command line"),
+        ("\narchives_limit = '5X'", "line 2: archives_limit: '5X' is no amount; it is one at least, as 500G"),
+        ("max_pixels = 0", "line 1: max_pixels: '0' is no amount; it is one at least, as 500M"),
         ("max-images = 1\nmax_images = 2", "line 2: max_images is there twice"),
     ],
 )
@@ -87,7 +90,17 @@ def test_a_wrong_variable_and_a_missing_file_are_named(asked, tmp_path):
     assert "none.toml cannot be read: No such file or directory" in refused.value.format_message()
     with pytest.raises(typer.TyperException) as refused:
         asked(WORKERS="0")
-    assert "EXPORTCTL_SERVE_WORKERS: 0 is less than 1" in refused.value.format_message()
+    assert "EXPORTCTL_SERVE_WORKERS: 0 is not between 1 and 512" in refused.value.format_message()
+
+
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_named_and_no_error(monkeypatch):
+    known = ["port", "max_bytes"]
+    for name in ("PORT", "MAX_BYTES", "PROT", "SERVICE_HOST"):
+        monkeypatch.setenv(f"EXPORTCTL_SERVE_{name}", "1")
+    assert misspelt(known) == [
+        "EXPORTCTL_SERVE_PROT is no setting. Did you mean EXPORTCTL_SERVE_PORT?",
+        "EXPORTCTL_SERVE_SERVICE_HOST is no setting",
+    ]
 
 
 def test_the_page_for_operators_names_every_setting():

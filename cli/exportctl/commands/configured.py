@@ -8,10 +8,12 @@ with the variable, or with file and line. Paths in the file begin at the file's 
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from exportctl.commands.body.amount import amount_of
 from exportctl.commands.declared import Declared
 from exportctl.model.nearest import nearest
 
@@ -19,6 +21,8 @@ PREFIX: Final = "EXPORTCTL_SERVE_"
 ONCE: Final = frozenset({"add_user", "remove_user", "list_users", "password_stdin", "help"})
 """What the command does at once, and no setting of a server."""
 _PATHS: Final = frozenset({"FILE", "FOLDER", "FOLDER..."})
+_AMOUNTS: Final = {"archives_limit": "500G", "max_bytes": "2T", "max_pixels": "500M"}
+"""Options that are an amount in words, each with an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,13 @@ class Configured(Declared):
 
     def given(self, ctx: Any, param: Any, words: Any) -> tuple[Any, str | None]:
         """Return the value and, where it stands neither on the command line nor is the default, the place."""
+        value, place = self._said(ctx, param, words)
+        if value is not None and param.name in _AMOUNTS and amount_of(value) < 1:
+            where = place or param.opts[-1]
+            ctx.fail(f"{where}: {value!r} is no amount; it is one at least, as {_AMOUNTS[param.name]}")
+        return value, place
+
+    def _said(self, ctx: Any, param: Any, words: Any) -> tuple[Any, str | None]:
         value, place = super().given(ctx, param, words)
         if words.get(param.name) or param.name in ONCE:
             return value, place
@@ -62,6 +73,21 @@ class Configured(Declared):
 def variable_of(param: Any) -> str:
     """Return the environment variable of an option."""
     return PREFIX + str(param.name).upper()
+
+
+def misspelt(names: Iterable[str]) -> list[str]:
+    """Return in words the variables that look like settings, of these names, and are none.
+
+    They are no error: where a service is named exportctl-serve, Kubernetes sets some like them.
+    """
+    known = {name.upper() for name in names}
+    found = []
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(PREFIX)
+        if name != variable and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            found.append(f"{variable} is no setting" + (f". Did you mean {PREFIX}{near[0]}?" if near else ""))
+    return found
 
 
 def _split(param: Any, word: str) -> Any:

@@ -62,7 +62,10 @@ class Work:
         str | None, typer.Option("--state", metavar="FOLDER", help="Where jobs, archives and users are kept.")
     ] = None
     workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes for image work; default: the cores.")
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", min=1, max=512, help="Processes for image work; default: the cores it may use."
+        ),
     ] = None
     jobs: Annotated[
         int, typer.Option("--jobs", metavar="N", min=1, help="Jobs without an end that there may be at a time.")
@@ -86,6 +89,12 @@ class Work:
             "--archives-limit", metavar="SIZE", help="What all archives may take, as 500G; the oldest go first."
         ),
     ] = None
+    history_days: Annotated[
+        float,
+        typer.Option(
+            "--history-days", metavar="DAYS", min=0.0001, help="For how long jobs and their events are known after it."
+        ),
+    ] = 365.0
     max_images: Annotated[
         int, typer.Option("--max-images", metavar="N", min=1, help="Images that one export may have.")
     ] = 1_000_000

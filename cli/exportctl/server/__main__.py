@@ -82,11 +82,11 @@ def _serve(settings: "Settings", door: Path | None, token: str) -> int:
 
 
 def _settings(given: dict[str, Any]) -> "Settings":
-    from exportctl.server.export.limits import Limits, pixels_for  # noqa: PLC0415 - as above
+    from exportctl.server.export.limits import Limits, cores, pixels_for  # noqa: PLC0415 - as above
     from exportctl.server.settings import Settings, projects_of  # noqa: PLC0415
 
     state = Path(given["state"])
-    workers = int(given.get("workers") or os.cpu_count() or 1)
+    workers = int(given.get("workers") or cores())
     return Settings(
         tokens={str(given["token"]): str(given["user"])},
         state=state,

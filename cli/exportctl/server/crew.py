@@ -11,12 +11,16 @@ import threading
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from exportctl.server.semaphores import name_semaphores
 
 PRELOADED = ["exportctl.server.export.tasks", "exportctl.server.export.overlay"]
 """Imported once by the process that workers are forked from, so that a new worker costs milliseconds."""
+
+
+_NICE: Final = 5
+"""Where image work takes all cores, whoever asks the server something should not wait for a core."""
 
 
 class Crew(Protocol):
@@ -69,8 +73,9 @@ class _RememberingContext(ForkServerContext):
 
 
 def _begin_worker() -> None:
-    """Make this worker one that Ctrl-C does not reach and that ends with its server."""
+    """Make this worker one that Ctrl-C does not reach, that ends with its server and lets its answers go first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_NICE)
     server = multiprocessing.parent_process()
     if server is not None:
         threading.Thread(target=_end_with, args=(server.sentinel,), daemon=True).start()

@@ -16,7 +16,7 @@ def start_of(record: JobRecord, after: int, log_id: str | None) -> tuple[int, bo
     """Say where to read on for a client that counted to `after` in the log `log_id`, and whether there is a gap.
 
     A gap means that the client did not count in this log: everything is sent from 1. (No event of a log is ever trimmed
-    here.)
+    here: a job goes as a whole.)
     """
     foreign = (log_id is not None and log_id != record.log) or after > record.last_seq
     return (0, True) if foreign else (after, False)

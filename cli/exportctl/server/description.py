@@ -46,6 +46,8 @@ def describe(endpoints: Sequence[Endpoint]) -> Schema:
             "summary": "Exports of segmented images",
             "description": "Every answer has the header `Export-Protocol`. Events come by Socket.IO at `/socket.io/`.",
         },
+        # Beside where this stands: the API is below whatever path a proxy has it at.
+        "servers": [{"url": ".."}],
         "paths": paths,
         "components": {
             "schemas": components,

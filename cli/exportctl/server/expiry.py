@@ -1,6 +1,7 @@
 """What is kept on disk, and until when: archives go by age, and the oldest first where all together are too large.
 
-Their jobs stay known. Folders that belong to nobody, which a server leaves that dies between two words, go too.
+Their jobs stay known for longer, but not for ever. Folders that belong to nobody, which a server leaves that dies
+between two words, go too.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ class Expiry:
     def __init__(self, settings: Settings, log: EventLog, is_running: Callable[[str], bool]) -> None:
         self._jobs = settings.state / "jobs"
         self._limit = settings.archives_limit
+        self._history = settings.history
         self._now = settings.clocks.now
         self._log = log
         self._is_running = is_running
@@ -34,7 +36,10 @@ class Expiry:
                 await asyncio.to_thread(remove, folder)
 
     async def sweep(self) -> float | None:
-        """Remove archives whose time is over; returns the seconds until the next one's is, None if there is none."""
+        """Remove archives whose time is over, and jobs that ended long ago.
+
+        Returns the seconds until the next archive's time is over, None if there is none.
+        """
         kept = await self._log.archives()
         total = sum(record.archive.size for record in kept if record.archive is not None)
         for number, record in enumerate(kept, 1):
@@ -45,6 +50,7 @@ class Expiry:
                 await self._log.retire(record.id, self._now())
                 await asyncio.to_thread(remove, self._jobs / record.id)
                 total -= record.archive.size
+        await self._log.forget(self._now() - self._history)
         times = [record.archive.expires for record in kept if record.archive is not None and not self._is_over(record)]
         return min(times) - self._now() if times else None
 

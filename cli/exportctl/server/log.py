@@ -83,6 +83,9 @@ class EventLog(Protocol):
     async def retire(self, job_id: str, now: float) -> None:
         """Note that the job's archive is gone: its time was over now, at the latest."""
 
+    async def forget(self, before: float) -> None:
+        """Remove the jobs that ended before then (Unix seconds) and have no archive any more, with their events."""
+
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """Return the events with a higher `seq` than `after`, in order, `limit` at most."""
 

@@ -124,6 +124,8 @@ class Making:
         await asyncio.to_thread(self._thread.shutdown)
         if self._archive is not None:
             self._archive.abandon()
+            # It knows of this one, and this one of it: the room it has for images would be kept for a long time.
+            self._archive = None
         if self._ledger is not None:
             self._ledger.close()
 

@@ -6,11 +6,13 @@ counted as it happens.
 
 import functools
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exportctl.server.engine import Engine
@@ -37,14 +39,11 @@ class Meters:
             tasks.labels(state).set_function(functools.partial(_count, pool.counts, state))
         workers = Gauge("exportctl_pool_workers", "Processes for image work", registry=registry)
         workers.set_function(functools.partial(_count, pool.counts, "workers"))
-        logged = Gauge("exportctl_events_logged", "Events logged since the start", registry=registry)
-        logged.set_function(events)
+        registry.register(_Count("exportctl_events_logged", "Events logged", events))
         self.sockets = Gauge("exportctl_sockets", "Connected Socket.IO clients", registry=registry)
         self.subscribers = Gauge("exportctl_subscribers", "Jobs followed by these, one by one", registry=registry)
-        lost = Gauge(
-            "exportctl_pool_lost", "Times that workers were lost and replaced, since the start", registry=registry
-        )
-        lost.set_function(functools.partial(_count, pool.counts, "lost"))
+        lost = functools.partial(_count, pool.counts, "lost")
+        registry.register(_Count("exportctl_pool_losses", "Times that workers were lost and replaced", lost))
         waits = Gauge("exportctl_oldest_wait_seconds", "Of the job that waits longest for its turn", registry=registry)
         waits.set_function(engine.oldest_wait)
         self._waits = Histogram(
@@ -99,6 +98,19 @@ class Meters:
         if record.status.ended:
             self._ended.labels(record.status.value).inc()
             self._seconds.labels(record.status.value).observe(max(self._clock() - record.created, 0))
+
+
+class _Count(Collector):
+    """A counter whose number is kept elsewhere."""
+
+    def __init__(self, name: str, says: str, number: Callable[[], int]) -> None:
+        self._name = name
+        self._says = says
+        self._number = number
+
+    def collect(self) -> Iterable[Metric]:
+        """Return it, its name with `_total` behind."""
+        return [CounterMetricFamily(self._name, self._says, value=self._number())]
 
 
 def _count(counts: Callable[[], Mapping[str, int]], name: str) -> int:

@@ -86,8 +86,9 @@ class Pipeline:
         self._growths = growths
         self._steps_done = 0
         self._clock = settings.clocks.monotonic
-        self._began = self._clock()
-        self._making = Making(files, made=journal.record.created, work=lambda: self._clock() - self._began)
+        clock, began = self._clock, self._clock()
+        # Not by way of this object, which would be its own in a circle: what it holds would be kept for a long time.
+        self._making = Making(files, made=journal.record.created, work=lambda: clock() - began)
 
     async def run(self) -> Made:
         """Make the archive; raises JobFailedError."""

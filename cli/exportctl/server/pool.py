@@ -237,11 +237,12 @@ class Pool:
             self._waiting.add(call.user, call.job, call, first=True)
 
     def _lose(self, crew: Crew) -> None:
-        if crew not in self._retired:
+        if crew not in self._retired and crew not in self._condemned and not self._closed:
             self._lost += 1
             logger.warning("Worker processes were lost, and are replaced", extra=facts(event="workers-lost"))
         if crew is self._crew:
             self._crew = None
+        if crew not in self._retired:
             # Kept for a while: a worker that is only just starting needs the semaphores that would go with it.
             self._retired.append(crew)
         if not any(call.crew is crew for call in self._running):

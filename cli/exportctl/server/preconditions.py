@@ -16,6 +16,10 @@ from pathlib import Path
 from exportctl.server.settings import Settings, Tls
 
 _BACKLOG = 1024
+_HINTS = {
+    errno.EADDRINUSE: "Choose another --port, or 0 for any free one",
+    errno.EACCES: "Ports below 1024 are the system's: choose another --port, or have a proxy in front",
+}
 _LOOKS, _PAUSE = 100, 0.05
 
 
@@ -48,7 +52,9 @@ def check_folder(folder: Path) -> None:
 def make_state(state: Path) -> None:
     """Make the state folder, for its owner alone; raises StartError."""
     try:
-        (state / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+        # One after the other: a mode is that of the last folder alone.
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (state / "jobs").mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         raise StartError(
@@ -97,11 +103,12 @@ def _bind(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        number = error.errno if isinstance(error, OSError) else None
+        in_use = number == errno.EADDRINUSE
         raise StartError(
             "PORT_IN_USE" if in_use else "CANNOT_LISTEN",
             f"Port {port} on {host} is taken" if in_use else f"Cannot listen on {host} port {port}: {error}",
-            "Choose another --port, or 0 for any free one",
+            _HINTS.get(number or 0, "Give an address of this machine (--host)"),
         ) from error
 
 
@@ -130,16 +137,24 @@ def _is_answered(path: Path) -> bool:
         return asking.connect_ex(str(path)) == 0
 
 
-def check_tls(tls: Tls | None) -> None:
-    """Read certificate and key once before anything listens: what is wrong with them is told here."""
-    if tls is None:
-        return
+def read_tls(tls: Tls) -> ssl.SSLContext:
+    """Read certificate and key; raises StartError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def nobody_to_ask() -> str:
+        raise StartError(
+            "BAD_CERTIFICATE",
+            f"The key {tls.key} is locked by a pass phrase, and a server has nobody to ask for it",
+            f"openssl pkey -in {tls.key} -out KEY makes one without",
+        )
+
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
+        context.load_cert_chain(tls.certificate, tls.key, nobody_to_ask)
     except OSError as error:  # ssl.SSLError is one
         where = f"{tls.certificate} with {tls.key}"
         hint = "Both are files in PEM form, and the key is the certificate's"
         raise StartError("BAD_CERTIFICATE", f"The certificate cannot be used ({where}): {error}", hint) from error
+    return context
 
 
 def address_of(settings: Settings, listening: socket.socket) -> str:

@@ -11,7 +11,7 @@ import logging
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
@@ -21,11 +21,12 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from exportctl.server.app import open_app
+from exportctl.server.certificates import Certificate
 from exportctl.server.connections import connection_for, most_connections, raise_limit
 from exportctl.server.log import LogUnusableError
 from exportctl.server.logs import facts, log_to_stderr
 from exportctl.server.people.database import PeopleUnusableError
-from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, check_tls, make_state
+from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, make_state
 from exportctl.server.semaphores import clear_semaphores
 from exportctl.server.settings import Settings
 
@@ -39,13 +40,19 @@ _CLOSE_SECONDS = 2.0
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; raises StartError. `on_ready` is called with the URL once it accepts."""
+    """Serve until SIGINT, SIGTERM or SIGHUP, when the terminal is gone; raises StartError.
+
+    `on_ready` is called with the URL once it accepts.
+    """
     log_to_stderr(settings.logging)
     collect_seldom()
     raise_limit()
 
     async def main() -> None:
-        await run(settings, on_ready, asyncio.Event(), signals=(signal.SIGINT, signal.SIGTERM))
+        signals = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+            signals.append(signal.SIGHUP)
+        await run(settings, on_ready, asyncio.Event(), signals=signals)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
@@ -62,7 +69,7 @@ async def run(
     on_ready: Callable[[str], None],
     stop: asyncio.Event,
     *,
-    signals: tuple[signal.Signals, ...] = (),
+    signals: Sequence[signal.Signals] = (),
 ) -> None:
     """Serve in this loop until `stop` is set or one of `signals` comes; raises StartError."""
     for project in settings.projects if settings.checks_folders else ():
@@ -72,12 +79,15 @@ async def run(
             end.callback(shutil.rmtree, settings.state, ignore_errors=True)
         make_state(settings.state)
         clear_semaphores()
-        check_tls(settings.tls)
+        certificate = None if settings.tls is None else Certificate(settings.tls)
         listening = end.enter_context(bound(settings))
         end.enter_context(_signals_set(stop, signals))
         async with alone(settings.state), _opened(settings, stop) as app:
-            server = _Server(_configuration(app, settings), stop)
+            server = _Server(_configuration(app, settings, certificate), stop)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
+            if certificate is not None:
+                keeping = asyncio.create_task(certificate.keep())
+                end.callback(keeping.cancel)
             await server.accepting(serving)
             if not serving.done():
                 address = address_of(settings, listening)
@@ -98,10 +108,18 @@ async def _opened(settings: Settings, stop: asyncio.Event) -> AsyncIterator[ASGI
 
 
 @contextlib.contextmanager
-def _signals_set(stop: asyncio.Event, signals: tuple[signal.Signals, ...]) -> Iterator[None]:
+def _signals_set(stop: asyncio.Event, signals: Sequence[signal.Signals]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
+
+    def hear(one: signal.Signals) -> None:
+        stop.set()
+        if one is signal.SIGINT:
+            # Who presses Ctrl-C again does not want to wait; nothing is lost by that.
+            loop.remove_signal_handler(one)
+            signal.signal(one, signal.SIG_DFL)
+
     for one in signals:
-        loop.add_signal_handler(one, stop.set)
+        loop.add_signal_handler(one, hear, one)
     try:
         yield
     finally:
@@ -182,7 +200,7 @@ class _Server(uvicorn.Server):
         ready.cancel()
 
 
-def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _configuration(app: ASGIApp, settings: Settings, certificate: Certificate | None) -> uvicorn.Config:
     class Socket(_PatientSocket):
         """One that knows this server's patience."""
 
@@ -202,6 +220,5 @@ def _configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         # Whoever reaches a unix socket was let to it by its owner.
         forwarded_allow_ips="*" if settings.unix_socket else "127.0.0.1,::1",
         timeout_graceful_shutdown=_GRACE,
-        ssl_certfile=settings.tls.certificate if settings.tls else None,
-        ssl_keyfile=settings.tls.key if settings.tls else None,
+        ssl_context_factory=None if certificate is None else lambda _configuration, _usual: certificate.context,
     )

@@ -58,7 +58,8 @@ class Settings:
     them are worked on, `jobs_at_once_per_user` of one user.
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
     events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
-    take, or no limit. `limits`: of one export. `stall`: how long a socket may take nothing before it is cut.
+    take, or no limit. `history`: how long a job that has ended is known. `limits`: of one export.
+    `stall`: how long a socket may take nothing before it is cut.
     `handshake`: how long a session may be open that is not connected, twice that at most. `ping`: time between pings
     of a session. `queue`: packets that may wait for one socket. `head_seconds`: how long the head of a request may
     take; `patience`: how long a client may take nothing of an answer. `compress`: offer permessage-deflate to
@@ -85,6 +86,7 @@ class Settings:
     heartbeat: float = 5
     coalesce: float = 0.1
     retention: float = 7 * 24 * 3600
+    history: float = 365 * 24 * 3600
     archives_limit: int | None = None
     limits: Limits = USUAL
     logging: Logging = field(default_factory=Logging)

@@ -336,7 +336,7 @@ class Sockets:
             if socket.queue.qsize() < self.site.settings.queue:
                 return socket
             if waited >= self.site.settings.stall:
-                logger.warning("A socket that takes nothing is cut")
+                logger.info("A socket that takes nothing is cut")
                 self._drop(reader)
                 return None
             # The queue tells nobody that it drained.

@@ -8,7 +8,8 @@ so that a checkpoint's fsync never stops the event loop, and statements need no 
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -33,31 +34,17 @@ from exportctl.server.log import (
     JobEndedError,
     KeyConflictError,
     LogFullError,
-    LogUnusableError,
     UnknownJobError,
 )
+from exportctl.server.log_database import open_database, transaction
 from exportctl.server.tails import Tails
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
 KEY_SECONDS = 24 * 3600
-_SCHEMA = """
-CREATE TABLE jobs (
-    id TEXT PRIMARY KEY, user TEXT NOT NULL, project TEXT NOT NULL, created REAL NOT NULL, status TEXT NOT NULL,
-    expires REAL, last_seq INTEGER NOT NULL, options TEXT NOT NULL, record TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX jobs_by_age ON jobs (created);
-CREATE TABLE events (
-    job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, seq INTEGER NOT NULL,
-    name TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (job, seq)
-) WITHOUT ROWID;
-CREATE TABLE keys (
-    user TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, job TEXT NOT NULL, created REAL NOT NULL,
-    PRIMARY KEY (user, key)
-) WITHOUT ROWID;
-"""
 _LAST_WORDS = ENDS | {EventName.PHASE_CHANGED, EventName.DOWNLOAD_READY}
+_ENDED_HEADS = 1000
+_FORGOTTEN_AT_ONCE = 20
 _ENDED = tuple(status.value for status in Status if status.ended)
 
 
@@ -70,6 +57,7 @@ class SqliteLog:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
         self._heads: dict[str, int] = {}
+        self._last_ended: deque[str] = deque()
         self._tails = Tails()
         self.appended = 0
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
@@ -111,8 +99,10 @@ class SqliteLog:
         self, *, user: str | None = None, project: str | None = None, limit: int = 100
     ) -> Sequence[JobRecord]:
         """See EventLog."""
-        query = "WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR project = ?2) ORDER BY created DESC LIMIT ?3"
-        return await self._records(query, user, project, limit)
+        wanted = {"user = ?": user, "project = ?": project}
+        known = {condition: value for condition, value in wanted.items() if value is not None}
+        where = f"WHERE {' AND '.join(known)}" if known else ""
+        return await self._records(f"{where} ORDER BY created DESC LIMIT ?", *known.values(), limit)
 
     async def unfinished(self) -> Sequence[JobRecord]:
         """See EventLog."""
@@ -126,6 +116,11 @@ class SqliteLog:
     async def retire(self, job_id: str, now: float) -> None:
         """See EventLog."""
         await self._do(lambda: self._retire(job_id, now))
+
+    async def forget(self, before: float) -> None:
+        """See EventLog."""
+        while await self._do(lambda: self._forget(before)):
+            pass
 
     async def read(self, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """See EventLog."""
@@ -167,6 +162,11 @@ class SqliteLog:
         for future in self._waiting.get(job_id, ()):
             if not future.done():
                 future.set_result(None)
+        if event.name in ENDS:
+            # Not at once: somebody may have read just before, and wait now.
+            self._last_ended.append(job_id)
+            if len(self._last_ended) > _ENDED_HEADS:
+                self._heads.pop(self._last_ended.popleft(), None)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -179,19 +179,8 @@ class SqliteLog:
 
     def _open(self) -> sqlite3.Connection:
         with contextlib.ExitStack() as undo:
-            try:
-                db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-                undo.callback(db.close)
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = NORMAL")
-                db.execute("PRAGMA foreign_keys = ON")
-                version = db.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
-                    db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            except sqlite3.Error as error:
-                raise LogUnusableError(f"The event log cannot be opened: {error}") from error
-            if version > SCHEMA_VERSION:
-                raise LogUnusableError("The event log was made by a newer version of exportctl")
+            db = open_database(self._path)
+            undo.callback(db.close)
             self._ballast.keep()
             undo.pop_all()
         return db
@@ -200,7 +189,7 @@ class SqliteLog:
         now = self._clock()
         if not self._ballast.keep():
             raise LogFullError("The disk with the event log is full")
-        with _transaction(self._db):
+        with transaction(self._db):
             if key is not None:
                 known = self._keyed(key)
                 if known is not None:
@@ -246,7 +235,7 @@ class SqliteLog:
             return self._appended(record, name, data)
 
     def _appended(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> tuple[JobRecord, Event]:
-        with _transaction(self._db):
+        with transaction(self._db):
             row = self._db.execute("SELECT last_seq, status FROM jobs WHERE id = ?", (record.id,)).fetchone()
             if row is None:
                 raise UnknownJobError(record.id)
@@ -273,7 +262,7 @@ class SqliteLog:
         return appended, Event(seq=appended.last_seq, name=name, data=orjson.loads(stored))
 
     def _amend(self, record: JobRecord) -> None:
-        with _transaction(self._db):
+        with transaction(self._db):
             row = self._db.execute("SELECT last_seq, status FROM jobs WHERE id = ?", (record.id,)).fetchone()
             if row is None:
                 raise UnknownJobError(record.id)
@@ -288,25 +277,19 @@ class SqliteLog:
             "UPDATE jobs SET expires = NULL, record = json_set(record, '$.archive.expires', min(expires, ?)) "
             "WHERE id = ? AND expires IS NOT NULL"
         )
-        with _transaction(self._db):
+        with transaction(self._db):
             self._db.execute(update, (now, job_id))
 
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        yield
-        db.execute("COMMIT")
-    except BaseException as error:
-        # A full disk may have rolled it back already.
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        if not isinstance(error, sqlite3.Error):
-            raise
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise LogFullError("The disk with the event log is full") from error
-        raise LogUnusableError(f"The event log cannot be written: {error}") from error
+    def _forget(self, before: float) -> bool:
+        """Remove some; true where there may be more. A few at a time: others have something to log meanwhile."""
+        ended = ", ".join("?" * len(_ENDED))
+        query = (
+            f"DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE status IN ({ended}) AND expires IS NULL "  # noqa: S608 - marks
+            "AND json_extract(record, '$.completed') < ? LIMIT ?)"
+        )
+        with transaction(self._db):
+            found = self._db.execute(query, (*_ENDED, before, _FORGOTTEN_AT_ONCE)).rowcount
+        return found == _FORGOTTEN_AT_ONCE
 
 
 def _dump(record: JobRecord) -> str:

@@ -3,8 +3,6 @@
 import re
 from typing import Final
 
-from exportctl.model.errors import Usage
-
 _AMOUNT: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kKmMgGtT])(i?))?[bB]?", re.ASCII)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -17,11 +15,6 @@ def amount_of(text: str) -> float:
     return float(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[(found[2] or "").lower()])
 
 
-def whole_amount(text: str | None, option: str, example: str) -> int | None:
-    """Return the value of an option, None where it was not given; raises `Usage` below 1 and for what is no amount."""
-    if text is None:
-        return None
-    amount = amount_of(text)
-    if amount < 1:
-        raise Usage(f"{option} {text!r} is no amount", hint=f"one at least, as {example}")
-    return int(amount)
+def whole_amount(text: str | None) -> int | None:
+    """Return the value of an option that was found to be an amount, None where it was not given."""
+    return None if text is None else int(amount_of(text))
