@@ -85,8 +85,8 @@ def misspelt(names: Iterable[str]) -> list[str]:
     for variable in sorted(os.environ):
         name = variable.removeprefix(PREFIX)
         if name != variable and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            found.append(f"{variable} is no setting" + (f". Did you mean {PREFIX}{near[0]}?" if near else ""))
+            near = nearest(name, known)
+            found.append(f"{variable} is no setting" + (f". Did you mean {PREFIX}{near}?" if near else ""))
     return found
 
 
