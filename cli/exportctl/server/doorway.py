@@ -91,7 +91,7 @@ class Doorway:
         self._sessions: WeakKeyDictionary[Any, Reading] = WeakKeyDictionary()
         self._app = app
         self._path = path
-        self._polled: set[str] = set()
+        self._polls: dict[str, object] = {}
         self._upgrades: dict[str, asyncio.Event] = {}
         # Closed by their client, whose last poll may come behind that: it is answered as if it had come before.
         self._left: deque[str] = deque(maxlen=1000)
@@ -191,28 +191,40 @@ class Doorway:
 
     async def _poll(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         """Have one poll at a time; a second one, or giving it up, ends the session."""
-        sid = socket.sid
-        if sid in self._polled and not socket.upgrading:
+        sid, poll, is_answered = socket.sid, object(), False
+        if sid in self._polls and not socket.upgrading:
             await socket.close(wait=False, reason=self._server.reason.TRANSPORT_ERROR)
             await refuse(scope, receive, send, BAD_REQUEST)
             return
+        self._polls[sid] = poll
+
+        async def answering(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+            # The client may poll again as soon as it has the answer, which is before this poll has come to its end.
+            self._forget(sid, poll)
+            await send(message)
+
         request = await receive()
-        self._polled.add(sid)
-        polling = asyncio.create_task(self._pass_on(scope, _once(request, receive), send, socket))
+        polling = asyncio.create_task(self._pass_on(scope, _once(request, receive), answering, socket))
         leaving = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait([polling, leaving], return_when=asyncio.FIRST_COMPLETED)
-            if polling.done():
-                polling.result()
+            if polling.done() or is_answered:
+                await polling
             else:
                 await self._end(socket)
         finally:
-            self._polled.discard(sid)
+            self._forget(sid, poll)
             for task in (polling, leaving):
                 task.cancel()
             await asyncio.gather(polling, leaving, return_exceptions=True)
             if socket.closed:
                 self._server.sockets.pop(sid, None)
+
+    def _forget(self, sid: str, poll: object) -> None:
+        if self._polls.get(sid) is poll:
+            del self._polls[sid]
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         if socket.closed:
@@ -240,7 +252,7 @@ class Doorway:
 
         await self._app(whole, _once(request, receive), ok)
         if socket.closed:
-            if socket.sid not in self._polled:
+            if socket.sid not in self._polls:
                 self._left.append(socket.sid)
             await self._end(socket)
 
@@ -261,7 +273,7 @@ class Doorway:
             # Whatever it makes of that: the session is not known any more below.
             await socket.close(wait=False, abort=True, reason=self._server.reason.TRANSPORT_ERROR)
         socket.queue.put_nowait(Packet(NOOP))
-        if socket.sid not in self._polled:
+        if socket.sid not in self._polls:
             self._server.sockets.pop(socket.sid, None)
 
 
