@@ -125,6 +125,20 @@ def test_corrupt_tiff_data_are_told_and_never_drawn_in_part(tmp_path, depth, til
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+def test_a_tiff_that_unpacks_to_more_than_its_pixels_is_told_and_not_unpacked(tmp_path, monkeypatch, compression):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((4096, 64), np.float16), compression=compression)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for tag in ("ImageLength", "RowsPerStrip"):
+            tiff.pages[0].tags[tag].overwrite(32)
+    unpacked = []
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", unpacked.append)
+    with pytest.raises(PixelsError, match="damaged"):
+        decode(str(path), read_header(str(path)))
+    assert not unpacked
+
+
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_a_tiff_of_an_unknown_compression_is_told_and_never_black(tmp_path, depth):
     path = tmp_path / "a.tif"

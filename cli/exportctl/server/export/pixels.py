@@ -5,11 +5,14 @@ end. Deep pictures (16 bit, float, signed) are stretched from their 0.1 to their
 16-bit image often uses a few hundred of its 65,536 values and would be black.
 """
 
+import lzma
+import math
 import mmap
 import os
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -28,6 +31,11 @@ _JPEG_COMPLAINTS = ("premature end", "corrupt jpeg", "bad huffman", "invalid jpe
 _TIFF_COMPLAINT = "tiff_error"
 _GREY, _COLOR, _ALPHA = 1, 3, 4
 _PLANE = 2
+_UNPACKERS: dict[int, Callable[[], Any]] = {
+    tifffile.COMPRESSION.ADOBE_DEFLATE: zlib.decompressobj,
+    tifffile.COMPRESSION.DEFLATE: zlib.decompressobj,
+    tifffile.COMPRESSION.LZMA: lzma.LZMADecompressor,
+}
 _SEPARATE = tifffile.PLANARCONFIG.SEPARATE
 _BYTES_A_PIXEL = 8
 """Four channels of 16 bit: what fits into the memory that the limit of pixels was made for."""
@@ -128,7 +136,7 @@ def _by_tifffile(path: str, limit: int) -> Samples | None:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[0]
             # Width and height say nothing of depth, planes and samples.
-            if getattr(page, "nbytes", 0) > limit * _BYTES_A_PIXEL:
+            if getattr(page, "nbytes", 0) > limit * _BYTES_A_PIXEL or _swells(page, tiff.filehandle):
                 return None
             pixels = np.asarray(page.asarray())
             axes = getattr(page, "axes", "YX")
@@ -141,6 +149,19 @@ def _by_tifffile(path: str, limit: int) -> Samples | None:
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     return pixels if pixels.ndim in {_PLANE, _PLANE + 1} and pixels.dtype.kind in "uif" else None
+
+
+def _swells(page: Any, file: Any) -> bool:
+    """Tell whether a strip or tile unpacks to more than it can have pixels for: tifffile would hold all of it."""
+    unpacker = _UNPACKERS.get(page.compression)
+    if unpacker is None:
+        return False
+    room = math.prod(page.chunks) * page.dtype.itemsize
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        if len(unpacker().decompress(file.read(count), room + 1)) > room:
+            return True
+    return False
 
 
 def _as_color(pixels: Samples) -> Picture:
