@@ -58,3 +58,11 @@ def test_labels_in_another_encoding_are_told_where_there_are_names_of_classes(fo
     (folder / "data.yaml").write_text("names: [a]\n")
     made, _ = plan(folder)
     assert "a.txt is damaged (it is not UTF-8 text); its polygons are left out" in made.warnings
+
+
+def test_labels_of_our_own_export_are_found_where_a_folder_within_is_called_images(folder):
+    image(folder, "images/images/train/a.png")
+    (folder / "labels/images/train").mkdir(parents=True)
+    (folder / "labels/images/train/a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    _, images = plan(folder)
+    assert len(images["images/images/train/a.png"].annotations) == 1

@@ -205,14 +205,17 @@ def _side(value: object) -> int:
 
 
 def _label_paths(image: str) -> list[str]:
-    """Return where YOLO labels of an image can be: its last `images` folder replaced by `labels`, or beside it."""
+    """Return where YOLO labels of an image can be: an `images` folder replaced by `labels`, the last one first.
+
+    Or beside it.
+    """
     stem = posixpath.splitext(image)[0] + ".txt"
     folders = stem.split("/")
-    paths = []
-    for at in range(len(folders) - 2, -1, -1):
-        if folders[at] == "images":
-            paths.append("/".join([*folders[:at], "labels", *folders[at + 1 :]]))
-            break
+    paths = [
+        "/".join([*folders[:at], "labels", *folders[at + 1 :]])
+        for at in range(len(folders) - 2, -1, -1)
+        if folders[at] == "images"
+    ]
     paths.append(stem)
     if len(paths) == 1:
         paths.insert(0, "labels/" + stem)
