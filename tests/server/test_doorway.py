@@ -198,3 +198,10 @@ async def test_of_sessions_that_never_connect_few_are_kept_and_the_oldest_goes(s
         assert (await http.post(place(sids[-1]), content="40" + json.dumps({"token": TOKEN}))).text == "ok"
         assert (await http.get(place(sids[-1]))).text.startswith("40")
         assert (await known.call("export:history", {"projectId": server.project.id}))["ok"]
+
+
+async def test_a_client_that_says_over_its_socket_that_it_leaves_is_let_go_at_once(server):
+    async with connected(server.url, TOKEN) as client:
+        await client.send_raw("1")
+        async with asyncio.timeout(20):  # by itself it would take the time of a ping and of its answer
+            await client.closed.wait()

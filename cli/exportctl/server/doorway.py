@@ -151,7 +151,8 @@ class Doorway:
             message = await come()
             if message["type"] == "websocket.receive":
                 text = message.get("text")
-                if not reading.is_packet(message.get("bytes") or b"" if text is None else text):
+                # Of one that has said that it leaves the library would wait for more.
+                if text == "1" or not reading.is_packet(message.get("bytes") or b"" if text is None else text):
                     return {"type": "websocket.disconnect", "code": 1002}
                 if text == "5":
                     upgraded.set()
