@@ -218,6 +218,10 @@ RENEW = "() => { import('./page/session.js').then(({ renew }) => renew()).then((
 @pytest.mark.usefixtures("still")
 def test_two_tabs_show_one_queue_and_renew_their_session_one_after_the_other_without_web_locks_too(url):
     asked = []
+
+    def hold(route):
+        asked.append(route)
+
     with browsing("desktop") as browser:
         tab = browser.tab
         browser.open(url.replace("127.0.0.1", ELSEWHERE))
@@ -229,7 +233,7 @@ def test_two_tabs_show_one_queue_and_renew_their_session_one_after_the_other_wit
         tab.evaluate(START, [4, LIGHT])
         for words in ("In the queue behind 1 of yours", "Next in your queue"):
             other.locator(".job[data-status=pending]").get_by_text(words).wait_for()
-        tab.context.route("**/api/auth/refresh", asked.append)
+        tab.context.route("**/api/auth/refresh", hold)
         tab.context.clear_cookies(name="access_token")
         tab.evaluate(RENEW)
         other.evaluate(RENEW)
