@@ -1,4 +1,4 @@
-"""The lines for nginx in `docs/serving.md`, as they stand there, in front of a server at a unix socket."""
+"""The lines for proxies in `docs/serving.md`, as they stand there, in front of a server at a unix socket."""
 
 import contextlib
 import os
@@ -57,13 +57,10 @@ def at_socket(exportctl, tmp_path):
 @pytest.fixture
 def url(at_socket, tmp_path):
     """Where nginx stands in front of it."""
-    (documented,) = re.findall(r"```nginx\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     port, folder = free_port(), tmp_path / "nginx"
     folder.mkdir()
     changes = {"/run/exportctl/socket": str(at_socket), "listen 8080": f"listen 127.0.0.1:{port}"}
-    for old, new in changes.items():
-        assert documented.count(old) == 1
-        documented = documented.replace(old, new)
+    documented = documented_lines("nginx", changes)
     (folder / "nginx.conf").write_text(configuration(folder, documented))
     with (
         subprocess.Popen(["nginx", "-c", folder / "nginx.conf", "-p", folder]) as process,
@@ -74,12 +71,59 @@ def url(at_socket, tmp_path):
         yield f"http://127.0.0.1:{port}/exports"
 
 
+def documented_lines(kind, changes):
+    """Return the lines for a proxy, with the places of this test."""
+    (documented,) = re.findall(rf"```{kind}\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    for old, new in changes.items():
+        assert documented.count(old) == 1
+        documented = documented.replace(old, new)
+    return documented
+
+
 def answers(url):
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             return answer.status == 200
     except urllib.error.URLError:
         return False
+
+
+def caddy(folder, port, at_socket):
+    changes = {"export.example.org {": f"http://127.0.0.1:{port} {{", "/run/exportctl/socket": str(at_socket)}
+    (folder / "Caddyfile").write_text(f"{{\nadmin off\n}}\n{documented_lines('caddyfile', changes)}")
+    return ["caddy", "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"]
+
+
+def apache2(folder, port, at_socket):
+    modules = ["mpm_event", "authz_core", "alias", "proxy", "proxy_http", "headers"]
+    loaded = "".join(f"LoadModule {one}_module /usr/lib/apache2/modules/mod_{one}.so\n" for one in modules)
+    lines = documented_lines("apache", {"/run/exportctl/socket": str(at_socket)})
+    places = f"PidFile {folder}/pid\nErrorLog {folder}/error\nListen 127.0.0.1:{port}\nServerName localhost\n"
+    (folder / "apache.conf").write_text(places + loaded + lines)
+    return ["apache2", "-f", folder / "apache.conf", "-DFOREGROUND"]
+
+
+@pytest.mark.parametrize("proxy", [caddy, apache2])
+def test_an_export_goes_through_other_proxies_too_and_their_cookies_are_for_the_path(
+    exportctl, at_socket, tmp_path, proxy
+):
+    if shutil.which(proxy.__name__) is None:
+        pytest.skip(f"{proxy.__name__} is not installed here")
+    port, folder = free_port(), tmp_path / "proxy"
+    folder.mkdir()
+    own = os.environ | {"XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with (
+        subprocess.Popen(proxy(folder, port, at_socket), env=own, **quiet) as process,
+        contextlib.ExitStack() as end,
+    ):
+        end.callback(process.terminate)
+        url = f"http://127.0.0.1:{port}/exports"
+        until(lambda: answers(f"{url}/api/health"), f"{proxy.__name__} and the server to answer")
+        ended = exportctl.run("run", "nuclei", "-o", "x.zip", "--ndjson", "--server", url, "--token", TOKEN)
+        assert (ended.status, ended.result["verified"]) == (0, True), ended.stderr
+        assert next(line["state"] for line in ended.lines if line["event"] == "connection:changed") == "connected"
+        check_cookies(url)
 
 
 @pytest.mark.parametrize("transport", ["socket", "polling"])
@@ -94,6 +138,10 @@ def test_an_export_goes_through_below_a_path_by_socket_and_by_long_poll(exportct
 
 
 def test_the_cookies_of_a_session_are_for_where_the_browser_sees_the_server(url):
+    check_cookies(url)
+
+
+def check_cookies(url):
     asked = urllib.request.Request(f"{url}/api/auth/logout", method="POST")
     with urllib.request.urlopen(asked, timeout=30) as answer:
         given = answer.headers.get_all("Set-Cookie")
