@@ -144,10 +144,13 @@ class Peer:
         after, gap = self._from(int(request.query_params["after"]), request.query_params.get("log"))
         if int(request.query_params["wait"]) and self.holds:
             async with self.grown:
-                await self.grown.wait_for(lambda: self.last_seq > after or self.status not in {"pending", "processing"})
+                await self.grown.wait_for(lambda: self.last_seq > after or self.has_ended())
         found = [{"event": name, "data": data} for name, data in self.log if data["seq"] > after]
         facts = {"log": self.log_id, "lastSeq": self.last_seq, "status": self.status, "gap": gap}
         return self.answer({"events": found} | facts)
+
+    def has_ended(self):
+        return self.over.is_set() or self.status not in {"pending", "processing"}
 
     def answer(self, body):
         return JSONResponse(body, self.http_status, headers={"Export-Protocol": "2"})
@@ -187,6 +190,7 @@ async def open_peer():
     await until(lambda: server.started)
     yield peer
     peer.over.set()
+    await peer.grow()  # whoever is held hears of it
     await peer.sio.shutdown()
     server.should_exit = True
     await running

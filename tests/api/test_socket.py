@@ -175,6 +175,7 @@ async def test_a_server_that_reads_nothing_holds_nobody_up(monkeypatch):
         await greet(connection)
         connection.transport.pause_reading()
         await done.wait()
+        connection.transport.resume_reading()  # else its own end would be waited for in vain
 
     async def speak(socket):
         while True:

@@ -166,19 +166,25 @@ def test_old_and_many_ended_jobs_are_let_go_and_unfinished_ones_stay(jobs, clock
     assert "many-4" not in known
 
 
+@pytest.fixture(scope="module")
+def one_store(tmp_path_factory):
+    """Give one store for all that Hypothesis draws."""
+    jobs = Jobs(database=Database(folder=tmp_path_factory.mktemp("any")))
+    yield jobs
+    jobs.database.close()
+
+
 @given(st.text(min_size=1), st.text(), st.binary(min_size=1).filter(lambda name: b"\0" not in name))
-def test_any_words_and_any_path_come_back_as_they_were(tmp_path_factory, name, title, path):
-    database = Database(folder=tmp_path_factory.mktemp("any"))
-    jobs = Jobs(database=database)
+def test_any_words_and_any_path_come_back_as_they_were(one_store, name, title, path):
+    before = one_store.last()
     try:
-        jobs.begin(job(name, project_title=title, output=Path(os.fsdecode(path))))
+        one_store.begin(job(name, project_title=title, output=Path(os.fsdecode(path))))
     except Unusable:  # a lone surrogate is no text; nothing was written
-        assert jobs.last() is None
+        assert one_store.last() == before
     else:
-        assert jobs.last().project_title == title
-        assert jobs.last().output == Path(os.fsdecode(path))
-    finally:
-        database.close()
+        assert one_store.last().job_id == name
+        assert one_store.last().project_title == title
+        assert one_store.last().output == Path(os.fsdecode(path))
 
 
 class TestMishaps:

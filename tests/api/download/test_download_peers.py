@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import os
 import random
 import signal
 import subprocess
@@ -220,16 +221,14 @@ async def test_a_server_that_falls_silent_is_left_when_its_time_is_over(peer, ta
 
 
 async def test_a_download_that_is_given_up_ends_at_once_though_the_server_is_silent(bench, peer, target):
+    bench.http.timeout = 7200.0  # who waited for the server would never end
     peer.answers = [lambda asked: asked.say(200, {"Content-Length": SIZE, "ETag": '"v1"'}, WHOLE[:CUT])]
     task = asyncio.create_task(bench.download().to_file(target, overwrite=False))
     part = Partial(target, JOB).path
     await until(lambda: part.exists() and part.stat().st_size == CUT)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert loop.time() - began < 1  # 30 s is what the server may be silent
 
 
 def left_beside(folder):
@@ -286,7 +285,8 @@ async def test_a_folder_that_is_in_the_way_keeps_what_was_fetched(bench, peer, t
 
 
 KILLED = """
-import asyncio, os, sys, time
+import asyncio, os, sys
+import anyio.streams.tls, anyio._backends._asyncio, httpcore
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from download_peer import Bench
@@ -297,7 +297,13 @@ async def main():
         download = Bench(Peer, http).download(size=int(sys.argv[5]), sha256=sys.argv[6])
         place = Path(sys.argv[2])
         await (download.to_folder if sys.argv[3] == "folder" else download.to_file)(place, overwrite=False)
-asyncio.run(main())
+# Each line is a command: a process of its own that has imported what it needs, which takes most of its time.
+for _ in sys.stdin:
+    if (command := os.fork()) == 0:
+        asyncio.run(main())
+        os._exit(0)
+    print(command, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]), flush=True)
 """
 
 
@@ -310,6 +316,15 @@ async def test_a_command_killed_at_any_byte_leaves_the_whole_or_nothing_and_the_
     place = tmp_path / "out"
     part = Partial(place, JOB).path
     command = [sys.executable, "-c", KILLED, peer.url, str(place), kind, TESTS, str(SIZE), DIGEST]
+    commands = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    async def begun():
+        commands.stdin.write(b"\n")
+        return int(await commands.stdout.readline())
+
+    async def ended():
+        return int(await commands.stdout.readline())
+
     have, kills = 0, 0
     while kills < 24:
         until_byte = chance.randrange(have, SIZE)
@@ -322,10 +337,10 @@ async def test_a_command_killed_at_any_byte_leaves_the_whole_or_nothing_and_the_
             asked.say(206 if asked.start is not None else 200, said, WHOLE[start:until_byte])
 
         peer.answers = [stalls]
-        process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
+        process = await begun()
         await until(lambda wanted=until_byte: part.exists() and part.stat().st_size >= wanted and peer.asked)
-        process.send_signal(signal.SIGKILL)
-        await process.communicate()
+        os.kill(process, signal.SIGKILL)
+        assert await ended() == -signal.SIGKILL
         kills += 1
         assert not place.exists()
         have = part.stat().st_size
@@ -335,9 +350,10 @@ async def test_a_command_killed_at_any_byte_leaves_the_whole_or_nothing_and_the_
             have = 0
         peer.asked.clear()
     peer.answers = [Asked.honest]
-    process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
-    _, said = await process.communicate()
-    assert process.returncode == 0, said.decode()
+    await begun()
+    assert await ended() == 0
+    commands.stdin.close()
+    await commands.wait()
     assert left_beside(place) == ["out"]
     if kind == "file":
         assert place.read_bytes() == WHOLE
