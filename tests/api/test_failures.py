@@ -104,6 +104,13 @@ def test_the_servers_words_code_and_hint_are_passed_on():
     assert (error.message, error.code, error.hint) == ("p: No such project", "PROJECT_NOT_FOUND", "look")
 
 
+def test_who_is_not_signed_in_is_told_of_options_and_commands_not_of_requests():
+    hint = "Sign in (POST /api/auth/login), or send a token: Authorization: Bearer TOKEN"
+    error = failures.from_answer(401, {"error": "Authentication failed", "hint": hint}, what="p")
+    assert error.message == "not signed in: Authentication failed"
+    assert error.hint == "is the token right (--token-file, EXPORTCTL_TOKEN)? exportctl login signs in without one"
+
+
 @pytest.mark.parametrize(
     ("errors", "words"),
     [

@@ -81,7 +81,7 @@ class Api(Asker):
             )
         raise NotFound(
             f"no project {wanted!r} on {self.url}",
-            hint=f"there are {_few([project.title for project in projects])}",
+            hint=f"what is there: {_few([project.title for project in projects])}",
         )
 
     async def projects(self, search: str | None = None) -> AsyncIterator[Project]:

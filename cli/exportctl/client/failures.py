@@ -141,7 +141,8 @@ def from_answer(status: int, body: object, *, what: str) -> ExportctlError:
         case 401:
             return NotAllowed(
                 f"not signed in: {message or 'the server knows neither session nor token'}",
-                hint=hint or "check --token-file or EXPORTCTL_TOKEN",
+                # The server's hint is for who writes requests.
+                hint="is the token right (--token-file, EXPORTCTL_TOKEN)? exportctl login signs in without one",
                 code=code,
             )
         case 403:
