@@ -4,8 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
 
 from exportctl.server.export.planfile import read_categories
+from exportctl.server.export.reading.coco import uncompressed
 from exportctl.server.export.shapes import part_area
 from server.project_folders import SQUARE, areas, coco, image, plan
 
@@ -75,7 +79,8 @@ def test_parts_of_a_coco_annotation_stay_together_and_an_inner_one_is_a_hole(fol
     assert sorted((part_area(part), len(part.holes)) for part in annotation.parts) == [(100, 0), (375, 1)]
 
 
-def test_uncompressed_rle_becomes_polygons_and_compressed_is_named(folder):
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_rle_becomes_polygons_and_what_is_none_is_named(folder, is_compressed):
     image(folder, "a.png")
     mask = np.zeros((48, 64), np.uint8)
     mask[10:30, 10:30] = 1
@@ -84,15 +89,29 @@ def test_uncompressed_rle_becomes_polygons_and_compressed_is_named(folder):
     edges = np.flatnonzero(np.diff(flat)) + 1
     counts = np.diff([0, *edges, flat.size]).tolist()
     document = coco("a.png")
-    document["annotations"][0]["segmentation"] = {"size": [48, 64], "counts": counts}
+    packed = coco_mask.encode(np.asfortranarray(mask))["counts"].decode()
+    document["annotations"][0]["segmentation"] = {"size": [48, 64], "counts": packed if is_compressed else counts}
     document["annotations"].append({"id": 9, "image_id": 0, "segmentation": {"size": [48, 64], "counts": "abc"}})
     (folder / "annotations.json").write_text(json.dumps(document))
     made, images = plan(folder)
     (area,) = areas(images["a.png"])
     assert area == 375
     assert made.warnings == (
-        "annotations.json, a.png: 1 annotation is a compressed RLE mask, not a polygon, and was left out",
+        "annotations.json, a.png: 1 annotation is not a list of coordinate pairs and was left out",
     )
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=40))
+def test_compressed_counts_are_read_as_pycocotools_writes_them(rows):
+    mask = np.asfortranarray(np.array(rows, np.uint8))
+    counts = uncompressed(coco_mask.encode(mask)["counts"].decode())
+    flat = mask.T.ravel()
+    assert np.repeat(np.arange(len(counts)) % 2, counts).tolist() == flat.tolist()
+
+
+@given(st.text(max_size=40) | st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=40))
+def test_no_text_makes_the_reader_of_compressed_counts_raise(text):
+    uncompressed(text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

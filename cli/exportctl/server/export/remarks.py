@@ -46,10 +46,6 @@ _SINGULAR_PLURAL = {
         "1 label is a box, not a polygon, and was left out",
         "{n} labels are boxes, not polygons, and were left out",
     ),
-    "rle": (
-        "1 annotation is a compressed RLE mask, not a polygon, and was left out",
-        "{n} annotations are compressed RLE masks, not polygons, and were left out",
-    ),
     "other-shape": (
         "1 shape is neither a polygon, a rectangle nor a circle and was left out",
         "{n} shapes are neither polygons, rectangles nor circles and were left out",

@@ -1,4 +1,4 @@
-"""COCO JSON: `images`, `annotations` with polygon segmentations or uncompressed RLE, `categories`."""
+"""COCO JSON: `images`, `annotations` with polygon segmentations or RLE masks, `categories`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +13,8 @@ from exportctl.server.export.shapes import Ring, Sketch
 
 _RLE_PIXELS = 1 << 26
 _RLE_RUNS = 100_000
+_RLE_LETTERS = 1 << 20
+_LETTERS_A_RUN = 7
 _NAME_LENGTH = 200
 
 
@@ -117,11 +119,10 @@ def _rings(parts: list[object], name: str, remarks: Remarks) -> Iterator[Ring]:
 
 
 def _from_rle(mask: dict[str, Any], name: str, remarks: Remarks) -> tuple[tuple[Ring, ...], tuple[Ring, ...]]:
-    """Trace an uncompressed RLE mask (column by column, starting with a run of zeros) along the edges of its pixels."""
+    """Trace an RLE mask (column by column, starting with a run of zeros) along the edges of its pixels."""
     counts, size = mask.get("counts"), mask.get("size")
     if isinstance(counts, str):
-        remarks.count("rle", name)
-        return (), ()
+        counts = uncompressed(counts)
     if not _is_counts(counts) or not _is_counts(size) or len(size) != 2:  # noqa: PLR2004 - height and width
         remarks.count("malformed", name)
         return (), ()
@@ -140,6 +141,31 @@ def _from_rle(mask: dict[str, Any], name: str, remarks: Remarks) -> tuple[tuple[
     outers = tuple(shapely.get_coordinates(polygon.exterior) for polygon in polygons)
     holes = tuple(shapely.get_coordinates(hole) for polygon in polygons for hole in polygon.interiors)
     return outers, holes
+
+
+def uncompressed(text: str) -> list[int] | None:
+    """Read the counts as pycocotools compresses them; None when they are not that.
+
+    A count is written in letters of five bits from "0" on, low bits first, the sixth bit saying that more follow; from
+    the fourth count on it is the difference to the one before the last.
+    """
+    if len(text) > _RLE_LETTERS:
+        return None
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text:
+        code = ord(letter) - 48
+        if not 0 <= code < 64 or shift >= 5 * _LETTERS_A_RUN:  # noqa: PLR2004 - six bits
+            return None
+        value |= (code & 0x1F) << shift
+        shift += 5
+        if code & 0x20:
+            continue
+        if code & 0x10:
+            value -= 1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)  # noqa: PLR2004 - see above
+        value = shift = 0
+    return None if shift else counts
 
 
 def _is_counts(values: object) -> TypeGuard[list[int]]:
