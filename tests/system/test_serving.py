@@ -2,14 +2,19 @@
 
 import contextlib
 import re
+import shutil
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from server.conftest import write_images
 from system.processes import until
+
+PAGE = Path(__file__).parents[2] / "docs" / "serving.md"
 
 
 @pytest.fixture
@@ -56,6 +61,39 @@ def test_under_nohup_it_outlives_its_terminal(served):
 def ignored(pid):
     (mask,) = re.findall(r"SigIgn:\t(\w+)", Path(f"/proc/{pid}/status").read_text())
     return {one for one in signal.Signals if int(mask, 16) >> (one - 1) & 1}
+
+
+def documented(kind, mark):
+    (found,) = [
+        text for text in re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL) if mark in text
+    ]
+    return found
+
+
+def test_the_documented_unit_is_one_and_lets_the_server_do_little_else(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed here")
+    unit = tmp_path / "exportctl.service"
+    unit.write_text(documented("ini", "[Service]").replace("/opt/exportctl/bin/exportctl", sys.executable))
+    found = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=60)
+    assert (found.returncode, str(unit) in found.stderr) == (0, False), found.stderr
+    assert "NoNewPrivileges=yes" in unit.read_text()
+
+
+def test_the_documented_copy_of_a_running_servers_state_is_a_state(served, tmp_path):
+    lines = documented("sh", "VACUUM INTO").replace("/opt/exportctl/bin/python", sys.executable)
+    state, saved = tmp_path / "deep" / "state", tmp_path / "saved"
+    saved.mkdir(mode=0o700)
+    with served("--token", "one"):
+        lines = lines.replace("/var/lib/exportctl", str(state))
+        subprocess.run(["sh", "-euc", lines], env={"BACKUP": str(saved)}, check=True, timeout=60)
+    assert sorted(path.name for path in saved.iterdir()) == ["events.sqlite3", "people.sqlite3"]
+    for path in saved.iterdir():
+        path.rename(state / path.name)
+    for left in (*state.glob("*-wal"), *state.glob("*-shm")):
+        left.unlink()
+    with served("--token", "one"):
+        pass
 
 
 def test_what_was_hardly_meant_is_said_in_the_log(exportctl, served, tmp_path):
