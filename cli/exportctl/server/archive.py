@@ -43,6 +43,9 @@ _END = struct.Struct("<4s4H2LH")  # 4.3.16
 _MARK16, _MARK32 = 0xFFFF, 0xFFFFFFFF  # "look into the ZIP64 record"
 
 
+Opener = Callable[[str, int], int]
+
+
 class SourceChangedError(Exception):
     """A file was changed while it was being put into the archive. `name` is the entry's."""
 
@@ -146,9 +149,12 @@ class ArchiveWriter:
         self._write(packed)
         self._show()
 
-    def append_file(self, name: str, path: Path, *, deflate: bool) -> None:
-        """Add a file in bounded memory; raises SourceChangedError, after which the archive is of no use."""
-        with path.open("rb", buffering=0) as source:
+    def append_file(self, name: str, path: Path, *, deflate: bool, opener: Opener | None = None) -> None:
+        """Add a file in bounded memory; raises SourceChangedError, after which the archive is of no use.
+
+        `opener` opens it, as of `open`.
+        """
+        with open(path, "rb", buffering=0, opener=opener) as source:
             size = os.fstat(source.fileno()).st_size
             if size <= WHOLE:
                 length = _fill(source, self._room)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from exportctl.server.archive import ArchiveWriter, NotThatArchiveError, Sealed
+from exportctl.server.export.opening import open_within
 from exportctl.server.export.outcome import Entry, Outcome
 from exportctl.server.files import JobFiles
 from exportctl.server.growth import Growth
@@ -213,7 +214,8 @@ def _append(archive: ArchiveWriter, entry: Entry) -> str | None:
         archive.append(entry.name, entry.data, deflate=entry.deflate)
         return None
     try:
-        archive.append_file(entry.name, Path(entry.file or ""), deflate=entry.deflate)
+        opener = None if entry.owned else lambda path, _flags: open_within(entry.within, path)
+        archive.append_file(entry.name, Path(entry.file or ""), deflate=entry.deflate, opener=opener)
     except (FileNotFoundError, PermissionError):
         if entry.owned:
             raise

@@ -8,13 +8,15 @@ class Entry:
     """One file of the archive: its bytes, or the file that holds them; exactly one of the two.
 
     `name` is the path within the archive, with forward slashes. `owned` files are ours: delete them once they are
-    appended. `deflate` is for text; images are stored as they are.
+    appended; others are `within` a project's folder, where anything may have come in their place. `deflate` is for
+    text; images are stored as they are.
     """
 
     name: str
     data: bytes | None = None
     file: str | None = None
     owned: bool = False
+    within: str = ""
     deflate: bool = False
 
 

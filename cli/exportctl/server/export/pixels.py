@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from exportctl.server.export.headers import Header
 from exportctl.server.export.opencv import PIXEL_LIMIT, cv2, overheard
+from exportctl.server.export.opening import held_within
 
 Picture = NDArray[np.uint8]
 Samples = NDArray[np.integer[Any] | np.floating[Any]]
@@ -43,6 +44,15 @@ _BYTES_A_PIXEL = 8
 
 class PixelsError(Exception):
     """There is no picture to draw on; the text says why and reads on from the image's name ("is damaged: ...")."""
+
+
+def decode_within(folder: str, path: str, header: Header, limit: int = PIXEL_LIMIT) -> Picture:
+    """Decode a picture of a project's folder, and nothing that has come in its place; raises PixelsError."""
+    try:
+        with held_within(folder, path) as held:
+            return decode(held, header, limit)
+    except OSError as error:
+        raise PixelsError(f"cannot be read ({error.strerror or 'input error'})") from error
 
 
 def decode(path: str, header: Header, limit: int = PIXEL_LIMIT) -> Picture:

@@ -190,7 +190,7 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
     if options.images:
         with _timed(seconds, "images"):
             if os.access(source, os.R_OK):
-                entries.append(Entry(name=f"images/{image.original}", file=source))
+                entries.append(Entry(name=f"images/{image.original}", file=source, within=plan.folder))
             elif not image.header.problem:
                 warnings.append(f"{image.title} cannot be read any more and is not in the export")
     if options.visualizations and not image.header.problem and not warnings:
@@ -199,7 +199,7 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
             try:
                 # One drawn before the server, or this task, was interrupted will do.
                 if not png.is_whole(path):
-                    picture = pixels.decode(source, image.header, plan.limits.pixels)
+                    picture = pixels.decode_within(plan.folder, source, image.header, plan.limits.pixels)
                     overlay.draw(picture, image.annotations, options.style)
                     png.save_png(picture, path)
             except pixels.PixelsError as error:
