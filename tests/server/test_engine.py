@@ -10,7 +10,10 @@ import zipfile
 
 import pytest
 
+from exportctl.server import app
+from exportctl.server.app import open_app
 from exportctl.server.archive import ArchiveWriter
+from exportctl.server.pool import Pool
 from exportctl.server.sqlite_log import SqliteLog
 from server.conftest import make_endless, serving, write_images
 
@@ -172,7 +175,7 @@ async def test_cancels_that_race_with_the_end_leave_one_end_and_what_it_says(set
 
 
 async def test_a_killed_worker_costs_time_and_nothing_else(settings_for, tmp_path):
-    folder = write_images(tmp_path / "larger", 120, size=600)
+    folder = write_images(tmp_path / "larger", 240, size=600)
     async with serving(settings_for(folder)) as server, server.client() as client:
         whole = await server.start(client, ALL)
         await server.events(client, whole)
@@ -277,3 +280,15 @@ async def test_an_end_that_cannot_be_logged_is_logged_as_soon_as_it_can_be(setti
         events = await server.events(client, job_id)
     assert [event["event"] for event in events if event["event"] in ENDS] == ["export:cancelled"]
     assert len(refused) == 3
+
+
+async def test_a_server_ends_though_its_workers_never_start(settings_for, cells, monkeypatch):
+    async def never(_pool):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Pool, "warm", never)
+    monkeypatch.setattr(app, "_STARTING", 0.01)
+    settings = settings_for(cells)
+    settings.state.mkdir(parents=True, exist_ok=True)
+    async with asyncio.timeout(30), open_app(settings) as built:
+        assert built is not None

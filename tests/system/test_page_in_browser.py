@@ -158,12 +158,12 @@ def test_an_export_is_cancelled_by_keyboard_alone_and_the_focus_is_never_lost(ur
         browser.check()
 
 
-def test_over_a_lost_connection_no_event_is_lost_and_none_taken_twice(url, folder):
+def test_over_a_lost_connection_no_event_is_lost_and_none_taken_twice(url, folder, many):
     lost = Fault(After(6, "events"), Leave(0.3))
     with Proxy(url, (lost,)) as proxy, browsing("phone") as browser:
         browser.open(proxy.url)
         browser.sign_in(EMAIL, PASSWORD)
-        row = browser.start(folder.name)
+        row = browser.start(many.name)  # more than can end while the connection is lost
         until(lambda: "lost" in browser.connection(), "the loss to be shown")
         browser.live()
         browser.ended(row, "completed")

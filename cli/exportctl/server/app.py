@@ -30,6 +30,9 @@ from exportctl.server.tracing import traced
 
 _ROUTES = (auth, health, metrics, projects, exports, events, download, page)
 
+_STARTING = 5.0
+"""Seconds that workers may take to start while the server ends."""
+
 
 def build_app(site: Site, sockets: Sockets) -> ASGIApp:
     """Put routes and sockets together."""
@@ -101,8 +104,10 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
                 crowd=Crowd(most_connections() // 4),
             )
         finally:
-            # A worker that loses its server while it starts complains aloud.
-            await asyncio.gather(warming, return_exceptions=True)
+            # A worker that loses its server while it starts complains aloud; one that never starts is not waited for.
+            await asyncio.wait([warming], timeout=_STARTING)
             await engine.close()
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
     finally:
         await log.close()
