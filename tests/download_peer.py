@@ -103,8 +103,10 @@ class Peer:
     answers: list = field(default_factory=list)
     asked: list = field(default_factory=list)
     url: str = ""
+    serving: set = field(default_factory=set)
 
     async def serve(self, reader, writer):
+        self.serving.add(asyncio.current_task())
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while not writer.is_closing():
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()

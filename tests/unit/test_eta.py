@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exportctl.model.eta import WEIGHTS, Estimate, Throughput, Usual, wanted_of
@@ -139,6 +139,9 @@ USUAL = st.none() | st.builds(
 
 
 @given(EVENTS, st.floats(0, 1000), USUAL, st.booleans(), st.none() | st.frozensets(st.sampled_from(list(WEIGHTS))))
+@example(
+    events=[(5e-324, 1.0, None, None), (1.0, 6.0, None, None)], later=0.0, usual=None, is_joined=False, wanted=None
+)
 def test_whatever_is_told_the_estimate_is_none_or_a_time_to_come(events, later, usual, is_joined, wanted):
     events = sorted(events, key=lambda event: event[0])
     estimate = told(*events, usual=usual, is_joined=is_joined, wanted=wanted)

@@ -41,6 +41,8 @@ _LATE: Final = 2.0
 """Times as long as foreseen without a sign: nothing is known any more."""
 _MEMORY: Final = 0.5
 """Of the time so far: what the latest rate remembers."""
+_TICK: Final = 1e-9
+"""Seconds that a clock tells apart: in less than that there is no rate."""
 _STALLED: Final = 0.2
 """Of a job's age, without a rise of the share: it is no measure."""
 _STEADY: Final = 0.15
@@ -64,7 +66,7 @@ class Throughput:
     def take(self, now: float, amount: float) -> None:
         """Note how much is done by now."""
         passed, gained = now - self.at, amount - self.amount
-        if passed <= 0 or gained <= 0:
+        if passed < _TICK or gained <= 0:
             return
         weight = 1 - math.exp(-passed / max(_MEMORY * (now - self.began), _EARLIEST / 2))
         rate = gained / passed

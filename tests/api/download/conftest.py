@@ -1,9 +1,12 @@
 """What the tests of the download share."""
 
+import asyncio
+
 import pytest
 
 from download_peer import Bench, open_peer
 from exportctl.client.http import Server, open_client
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -11,6 +14,9 @@ async def peer():
     """Give a server without answers yet."""
     async with open_peer() as peer:
         yield peer
+        # The client has closed its connections by now; that they are is heard a little later.
+        if peer.serving:
+            await asyncio.wait(peer.serving, timeout=PATIENCE)
 
 
 @pytest.fixture
