@@ -172,6 +172,29 @@ def test_readers_that_go_leave_nothing_behind(archive, is_reset):
 
 
 @pytest.mark.parametrize("path", ["/whole", "/pieces"])
+def test_what_is_sent_to_a_reader_that_is_gone_is_no_error(archive, path):
+    async def main():
+        site = Site(archive)
+
+        async def app(scope, receive, send):
+            async def late(message):
+                if message["type"] != "http.response.start":
+                    await disconnected(receive)
+                await send(message)
+
+            site.ended += await asyncio.gather(site.answer(scope, late), return_exceptions=True)
+
+        site.app = app
+        async with site.served() as port:
+            _, writer = await asked(port, path)
+            writer.transport.abort()
+            await until(lambda: site.ended)
+            assert site.ended == [None]
+
+    uvloop.run(main())
+
+
+@pytest.mark.parametrize("path", ["/whole", "/pieces"])
 def test_a_file_that_is_cut_meanwhile_never_ends_cleanly(archive, path):
     async def main():
         site = Site(archive)

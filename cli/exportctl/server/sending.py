@@ -93,10 +93,10 @@ class FileProtocol(HttpToolsProtocol):
                 return
             start, count = message["offset"], message["count"]
             if cycle.chunked_encoding:
-                self.transport.write(b"%x\r\n" % count)
+                self._write(b"%x\r\n" % count)
             await self._send_file(message["file"], start, count)
             if cycle.chunked_encoding:
-                self.transport.write(b"\r\n")
+                self._write(b"\r\n")
             else:
                 cycle.expected_content_length -= count
             if not message.get("more_body", False):
@@ -105,9 +105,14 @@ class FileProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {ZERO_COPY: {}}
         cycle.send = send  # type: ignore[assignment, method-assign]  # there is no other way in
 
+    def _write(self, data: bytes) -> None:
+        """Write, if the client is there: a transport that is closed raises RuntimeError."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
     async def _send_file(self, file: int, start: int, count: int) -> None:
         """Send so many bytes of a file from `start` on, or return when the client is gone. Raises ShorterError."""
-        if not self._is_lost:
+        if not self.transport.is_closing():
             # What was written before, the head of the answer for one, is the kernel's before this goes past it.
             self.transport.set_write_buffer_limits(high=0)
         await self.flow.drain()
@@ -125,6 +130,7 @@ class FileProtocol(HttpToolsProtocol):
                     self.transport.abort()
                 finally:
                     await asyncio.wait([burst])  # else it would go on with descriptors that are others' by then
+                    burst.exception()  # looked at: nobody else does where this was cancelled meanwhile
                 if start < stop and not self.transport.is_closing():
                     await self._room(ours)
         while not self._is_lost and start < stop:
