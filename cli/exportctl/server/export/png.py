@@ -33,7 +33,7 @@ def save_png(picture: Picture, path: str) -> None:
     Takes a few megabytes beside the picture, however large it is.
     """
     height, width = picture.shape[:2]
-    aside = Path(path + ".new.png")
+    aside = Path(path + ".new")
     with aside.open("wb") as file:
         file.write(_SIGNATURE)
         _write_chunk(file, b"IHDR", _HEADER.pack(width, height, 8, _COLOR, 0, 0, 0))
