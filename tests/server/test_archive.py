@@ -22,39 +22,50 @@ from exportctl.server.archive import (
     Limits,
     SourceChangedError,
 )
+from exportctl.server.export.packing import packed, write_packed
 
 MADE = 1_795_000_001.0
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\\0"), min_size=1, max_size=40)
 
 
 def make(folder: Path, entries, limits=None):
-    """Write `(name, data or path, deflate)` entries; returns the archive's path and what `seal` said."""
+    """Write `(name, data or path, is to be packed)` entries; returns the archive's path and what `seal` said."""
     path = folder / "made.zip"
     path.unlink(missing_ok=True)
-    writer = ArchiveWriter(path, folder, MADE, limits)
+    writer = ArchiveWriter(path, MADE, limits)
     for name, content, deflate in entries:
         if isinstance(content, bytes):
-            writer.append(name, content, deflate=deflate)
+            writer.append(name, *(packed(content) if deflate else (content,)))
+        elif deflate:
+            append_packed(writer, name, content)
         else:
-            writer.append_file(name, content, deflate=deflate)
+            writer.append_file(name, content)
     return path, writer.seal()
+
+
+def append_packed(writer, name, source):
+    with source.open("rb") as file:
+        aside = source.with_suffix(".packed")
+        unpacked = write_packed(str(aside), lambda target: shutil.copyfileobj(file, target, 1 << 20))
+    writer.append_file(name, aside, unpacked)
+    aside.unlink()
 
 
 def local_headers(data: bytes):
     """Read an archive from its first byte on, as a streaming reader does, by nothing but local headers."""
     at = 0
     while data[at : at + 4] == b"PK\3\4":
-        _, _, flags, method, _, _, crc, packed, size, name_length, extra_length = struct.unpack_from(
+        _, _, flags, method, _, _, crc, length, size, name_length, extra_length = struct.unpack_from(
             "<4s5H3L2H", data, at
         )
         name = data[at + 30 : at + 30 + name_length].decode()
         extra = data[at + 30 + name_length :][:extra_length]
-        if 0xFFFFFFFF in {packed, size}:
+        if 0xFFFFFFFF in {length, size}:
             assert struct.unpack_from("<2H", extra) == (1, 16)
-            size, packed = struct.unpack_from("<2Q", extra, 4)
+            size, length = struct.unpack_from("<2Q", extra, 4)
         at += 30 + name_length + extra_length
-        yield name, flags, method, crc, data[at : at + packed], size
-        at += packed
+        yield name, flags, method, crc, data[at : at + length], size
+        at += length
 
 
 @given(entries=st.dictionaries(NAMES, st.tuples(st.binary(max_size=3000), st.booleans()), max_size=12))
@@ -70,8 +81,8 @@ def test_what_goes_in_comes_out_by_zipfile_and_by_local_headers_alone(tmp_path_f
         assert {name: archive.read(name) for name in entries} == {name: data for name, (data, _) in entries.items()}
     streamed = list(local_headers(data))
     assert [name for name, *_ in streamed] == list(entries)
-    for name, flags, method, crc, packed, size in streamed:
-        whole = packed if method == 0 else zlib.decompress(packed, -15)
+    for name, flags, method, crc, body, size in streamed:
+        whole = body if method == 0 else zlib.decompress(body, -15)
         assert (whole, len(whole), zlib.crc32(whole)) == (entries[name][0], size, crc)
         assert flags == 1 << 11, "names are UTF-8 and no size comes late"
 
@@ -86,7 +97,7 @@ def test_past_the_old_limits_it_is_zip64_that_others_read(tmp_path, limits):
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == entries
-    assert {name: packed for name, *_, packed, _ in local_headers(path.read_bytes())} == entries
+    assert {name: body for name, *_, body, _ in local_headers(path.read_bytes())} == entries
 
 
 def test_a_file_beyond_4_gib_and_what_lies_behind_it_are_read_back(tmp_path):
@@ -133,10 +144,11 @@ def test_files_of_every_size_are_taken_whole(tmp_path, size, deflate):
 
 def test_bytes_once_written_never_change(tmp_path):
     path = tmp_path / "growing.zip"
-    writer = ArchiveWriter(path, tmp_path, MADE)
+    writer = ArchiveWriter(path, MADE)
     seen = b""
     for number in range(20):
-        writer.append(f"{number}", bytes([number]) * 5000, deflate=number % 2 == 0)
+        content = bytes([number]) * 5000
+        writer.append(f"{number}", *(packed(content) if number % 2 == 0 else (content,)))
         now = path.read_bytes()
         assert now.startswith(seen)
         assert len(now) == writer.size
@@ -149,7 +161,7 @@ def test_bytes_once_written_never_change(tmp_path):
 def test_a_file_that_changes_between_the_two_passes_is_found_out(tmp_path, monkeypatch, change):
     source = tmp_path / "source"
     source.write_bytes(bytes(WHOLE + 10))
-    writer = ArchiveWriter(tmp_path / "a.zip", tmp_path, MADE)
+    writer = ArchiveWriter(tmp_path / "a.zip", MADE)
     crc32 = isal_zlib.crc32
     calls = iter(range(100))
 
@@ -160,24 +172,24 @@ def test_a_file_that_changes_between_the_two_passes_is_found_out(tmp_path, monke
 
     monkeypatch.setattr(isal_zlib, "crc32", crc32_while_somebody_writes)
     with pytest.raises(SourceChangedError, match=r"picture\.tif was changed"):
-        writer.append_file("picture.tif", source, deflate=False)
+        writer.append_file("picture.tif", source)
     writer.abandon()
 
 
 def test_a_long_entry_ends_soon_when_the_archive_is_not_wanted_any_more(tmp_path):
     (tmp_path / "long").write_bytes(bytes(WHOLE + 1))
-    writer = ArchiveWriter(tmp_path / "a.zip", tmp_path, MADE)
+    writer = ArchiveWriter(tmp_path / "a.zip", MADE)
     writer.stop()
     with pytest.raises(AbandonedError):
-        writer.append_file("x", tmp_path / "long", deflate=False)
+        writer.append_file("x", tmp_path / "long")
     writer.abandon()
 
 
 def test_a_hundred_thousand_entries_need_little_memory(tmp_path):
     tracemalloc.start()
-    writer = ArchiveWriter(tmp_path / "many.zip", tmp_path, MADE)
+    writer = ArchiveWriter(tmp_path / "many.zip", MADE)
     for number in range(100_000):
-        writer.append(f"annotations/yolo/image_{number:06}.txt", b"", deflate=False)
+        writer.append(f"annotations/yolo/image_{number:06}.txt", b"")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     writer.seal()
@@ -190,10 +202,10 @@ def test_a_large_file_is_copied_in_flat_memory(tmp_path):
     source = tmp_path / "large.raw"
     with source.open("wb") as file:
         file.truncate(200 << 20)
-    writer = ArchiveWriter(tmp_path / "a.zip", tmp_path, MADE)
+    writer = ArchiveWriter(tmp_path / "a.zip", MADE)
     tracemalloc.start()
-    writer.append_file("large.raw", source, deflate=False)
-    writer.append_file("packed.raw", source, deflate=True)
+    writer.append_file("large.raw", source)
+    append_packed(writer, "packed.raw", source)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     writer.seal()

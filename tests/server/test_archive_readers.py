@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from exportctl.server.archive import ArchiveWriter, Limits
+from exportctl.server.export.packing import packed
 
 ENTRIES = {
     "README.md": b"# Export\n" * 400,
@@ -20,9 +21,9 @@ ENTRIES = {
 @pytest.fixture(params=[Limits(), Limits(size=1000, entries=2)], ids=["plain", "ZIP64"])
 def archive(request, tmp_path):
     path = tmp_path / "n.zip"
-    writer = ArchiveWriter(path, made=1.7e9, scratch=tmp_path, limits=request.param)
+    writer = ArchiveWriter(path, made=1.7e9, limits=request.param)
     for name, data in ENTRIES.items():
-        writer.append(name, data, deflate=not name.endswith((".png", ".bin")))
+        writer.append(name, *((data,) if name.endswith((".png", ".bin")) else packed(data)))
     writer.seal()
     return path
 

@@ -152,19 +152,19 @@ def test_rows_beyond_what_a_sheet_holds_go_on_in_the_next(rows, tmp_path):
     assert all(page["A1"].value == "Image" for page in pages)
 
 
-def test_csv_defuses_formulas_and_reads_back(rows, tmp_path):
-    path = tmp_path / "m.csv"
-    tables.write_csv(iter(rows), None, str(path))
-    read = list(csv.reader(io.StringIO(path.read_text("utf-8"), newline="")))
+def test_csv_defuses_formulas_and_reads_back(rows):
+    written = io.BytesIO()
+    tables.write_csv(iter(rows), None, written)
+    read = list(csv.reader(io.StringIO(written.getvalue().decode(), newline="")))
     assert read[0] == tables.header(None)
     assert [row[0] for row in read[1::2]] == ["'=1+1", "'+x", "'-x.png", "'@x", *NASTY[4:]]
     assert read[1][5:7] == ["1.5", ""]
 
 
-def test_json_names_unit_scale_and_every_value(rows, tmp_path):
-    path = tmp_path / "m.json"
-    tables.write_json(iter(rows), 0.5, str(path))
-    document = json.loads(path.read_text("utf-8"))
+def test_json_names_unit_scale_and_every_value(rows):
+    written = io.BytesIO()
+    tables.write_json(iter(rows), 0.5, written)
+    document = json.loads(written.getvalue())
     assert (document["unit"], document["micrometersPerPixel"]) == ("µm", 0.5)
     assert document["polygons"][0]["image"] == "=1+1"
     assert document["polygons"][0]["perimeter"] is None
@@ -172,8 +172,13 @@ def test_json_names_unit_scale_and_every_value(rows, tmp_path):
 
 
 def test_no_polygons_make_a_table_of_a_header_row_only(tmp_path):
-    for write, name in ((tables.write_csv, "m.csv"), (tables.write_excel, "m.xlsx"), (tables.write_json, "m.json")):
-        write(iter([("a.png", [])]), None, str(tmp_path / name))
-    assert len((tmp_path / "m.csv").read_text("utf-8").splitlines()) == 1
+    as_csv, as_json = io.BytesIO(), io.BytesIO()
+    for write, target in (
+        (tables.write_csv, as_csv),
+        (tables.write_excel, str(tmp_path / "m.xlsx")),
+        (tables.write_json, as_json),
+    ):
+        write(iter([("a.png", [])]), None, target)
+    assert len(as_csv.getvalue().splitlines()) == 1
     assert openpyxl.load_workbook(tmp_path / "m.xlsx")["Metrics"].max_row == 1
-    assert json.loads((tmp_path / "m.json").read_text("utf-8"))["polygons"] == []
+    assert json.loads(as_json.getvalue())["polygons"] == []

@@ -6,6 +6,7 @@ import pickle
 import resource
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from pycocotools.coco import COCO
 
 from exportctl.server.export.opencv import cv2
 from exportctl.server.export.options import ExportOptions
+from exportctl.server.export.outcome import Content
 from exportctl.server.export.planfile import read_images
 from exportctl.server.export.sample import make_sample
 from exportctl.server.export.shapes import part_area
@@ -63,7 +65,11 @@ class Export:
             assert not target.exists()
             assert (entry.data is None) != (entry.file is None)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(Path(entry.file).read_bytes() if entry.data is None else entry.data)
+            data = Path(entry.file).read_bytes() if entry.data is None else entry.data
+            if entry.unpacked is not None:
+                data = zlib.decompress(data, -zlib.MAX_WBITS)
+                assert entry.unpacked == Content(crc=zlib.crc32(data), size=len(data))
+            target.write_bytes(data)
             if entry.owned:
                 assert Path(entry.file).parent == self.parts
                 Path(entry.file).unlink()

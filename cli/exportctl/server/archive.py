@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import os
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,12 +22,11 @@ from typing import IO
 
 from isal import isal_zlib
 
+from exportctl.server.export.outcome import Content
+
 BLOCK = 1 << 20
 WHOLE = 4 * BLOCK
-"""Files up to this size are read once, into memory; larger ones twice, block by block."""
-
-_LEVEL = 3
-"""ISA-L's last: COCO, YOLO, CSV at 390 to 490 MB/s to 33, 27, 37 %; zlib's level 4: at 80 to 100 to 34, 27, 36 %."""
+"""Files up to this size are read into memory; larger ones block by block, twice where their CRC is not known."""
 
 _STORED, _DEFLATED = 0, 8  # 4.4.5
 _UTF8 = 1 << 11  # 4.4.4, bit 11
@@ -81,15 +79,13 @@ class Limits:
 class ArchiveWriter:
     """Write one archive to a new file at `path`; end with `seal` or `abandon`.
 
-    `made` (Unix seconds) is the time of its entries, `scratch` a folder for the packed bytes of large texts. With
-    `begun` the file is one that an earlier writer left: call `take_up` first. `on_growth` hears how many bytes others
-    can read from the file by now.
+    `made` (Unix seconds) is the time of its entries. With `begun` the file is one that an earlier writer left: call
+    `take_up` first. `on_growth` hears how many bytes others can read from the file by now.
     """
 
     def __init__(
         self,
         path: Path,
-        scratch: Path,
         made: float,
         limits: Limits | None = None,
         *,
@@ -97,7 +93,6 @@ class ArchiveWriter:
         on_growth: Callable[[int], None] | None = None,
     ) -> None:
         self._file = path.open("r+b" if begun else "xb")
-        self._scratch = scratch
         self._limits = limits or Limits()
         self._hash = hashlib.sha256()
         self._directory = bytearray()
@@ -139,18 +134,19 @@ class ArchiveWriter:
         self._file.seek(self.size)
         self._file.truncate()
 
-    def append(self, name: str, data: bytes | memoryview, *, deflate: bool) -> None:
-        """Add an entry from memory."""
-        crc, packed = isal_zlib.crc32(data), data
-        if deflate:
-            packer = isal_zlib.compressobj(_LEVEL, wbits=-isal_zlib.MAX_WBITS)
-            packed = packer.compress(data) + packer.flush()
-        self._begin(name, _DEFLATED if deflate else _STORED, crc, len(packed), len(data))
-        self._write(packed)
+    def append(self, name: str, data: bytes | memoryview, unpacked: Content | None = None) -> None:
+        """Add an entry from memory: stored, or packed by deflate from what `unpacked` says."""
+        if unpacked is None:
+            self._begin(name, Content(crc=isal_zlib.crc32(data), size=len(data)))
+        else:
+            self._begin(name, unpacked, packed=len(data))
+        self._write(data)
         self._show()
 
-    def append_file(self, name: str, path: Path, *, deflate: bool, opener: Opener | None = None) -> None:
-        """Add a file in bounded memory; raises SourceChangedError, after which the archive is of no use.
+    def append_file(
+        self, name: str, path: Path, unpacked: Content | None = None, *, opener: Opener | None = None
+    ) -> None:
+        """Add a file, likewise, in bounded memory; raises SourceChangedError, after which the archive is of no use.
 
         `opener` opens it, as of `open`.
         """
@@ -159,13 +155,13 @@ class ArchiveWriter:
             if size <= WHOLE:
                 length = _fill(source, self._room)
                 if length <= WHOLE:
-                    self.append(name, self._room[:length], deflate=deflate)
+                    self.append(name, self._room[:length], unpacked)
                     return
                 source.seek(0)
-            if deflate:
-                self._append_packed(name, source)
-            else:
+            if unpacked is None:
                 self._append_stored(name, source)
+            else:
+                self._append_packed(name, source, size, unpacked)
 
     def seal(self) -> Sealed:
         """Write the central directory, sync the file to disk and close it."""
@@ -196,27 +192,18 @@ class ArchiveWriter:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def _append_packed(self, name: str, source: IO[bytes]) -> None:
-        packer = isal_zlib.compressobj(_LEVEL, wbits=-isal_zlib.MAX_WBITS)
-        crc = size = 0
-        with tempfile.SpooledTemporaryFile(WHOLE, dir=str(self._scratch)) as spool:
-            for block in self._blocks(source):
-                crc, size = isal_zlib.crc32(block, crc), size + len(block)
-                spool.write(packer.compress(block))
-            spool.write(packer.flush())
-            packed = spool.tell()
-            spool.seek(0)
-            self._begin(name, _DEFLATED, crc, packed, size)
-            for block in self._blocks(spool):
-                self._write(block)
-                self._show()
+    def _append_packed(self, name: str, source: IO[bytes], size: int, unpacked: Content) -> None:
+        self._begin(name, unpacked, packed=size)
+        for block in self._blocks(source):
+            self._write(block)
+            self._show()
 
     def _append_stored(self, name: str, source: IO[bytes]) -> None:
         crc = size = 0
         for block in self._blocks(source):
             crc, size = isal_zlib.crc32(block, crc), size + len(block)
         source.seek(0)
-        self._begin(name, _STORED, crc, size, size)
+        self._begin(name, Content(crc=crc, size=size))
         copied_crc = copied = 0
         for block in self._blocks(source):
             copied_crc, copied = isal_zlib.crc32(block, copied_crc), copied + len(block)
@@ -227,14 +214,15 @@ class ArchiveWriter:
         if (copied_crc, copied) != (crc, size):
             raise SourceChangedError(name)
 
-    def _begin(self, name: str, method: int, crc: int, packed: int, size: int) -> None:
-        """Write the local header and note the entry for the central directory."""
+    def _begin(self, name: str, content: Content, packed: int | None = None) -> None:
+        """Write the local header and note the entry for the central directory; `packed` bytes, or stored."""
         encoded = name.encode("utf-8", "replace")
+        method, length = (_STORED, content.size) if packed is None else (_DEFLATED, packed)
         offset = self.size
-        large = max(packed, size) >= self._limits.size
+        large = max(length, content.size) >= self._limits.size
         # 4.5.3: the local record has both sizes or none; the central one has what is marked, in this order.
-        extra = struct.pack("<2H2Q", 1, 16, size, packed) if large else b""
-        shown_packed, shown_size = (_MARK32, _MARK32) if large else (packed, size)
+        extra = struct.pack("<2H2Q", 1, 16, content.size, length) if large else b""
+        shown_packed, shown_size = (_MARK32, _MARK32) if large else (length, content.size)
         needed = _ZIP64 if large else _PLAIN
         self._write(
             _LOCAL.pack(
@@ -244,7 +232,7 @@ class ArchiveWriter:
                 method,
                 self._time,
                 self._date,
-                crc,
+                content.crc,
                 shown_packed,
                 shown_size,
                 len(encoded),
@@ -253,7 +241,7 @@ class ArchiveWriter:
             + encoded
             + extra
         )
-        self._note(encoded, method, crc, packed=packed, size=size, offset=offset)
+        self._note(encoded, method, content.crc, packed=length, size=content.size, offset=offset)
 
     def _note(self, encoded: bytes, method: int, crc: int, *, packed: int, size: int, offset: int) -> None:
         """Note an entry for the central directory."""

@@ -181,7 +181,7 @@ class Making:
         self._ledger = Ledger(self._files.ledger, 0)
 
     def _writer(self, *, begun: bool) -> ArchiveWriter:
-        return ArchiveWriter(self._files.archive, self._files.parts, self._made, begun=begun, on_growth=self._grown)
+        return ArchiveWriter(self._files.archive, self._made, begun=begun, on_growth=self._grown)
 
     def _opened(self) -> ArchiveWriter:
         if self._archive is None:
@@ -211,11 +211,11 @@ class Making:
 def _append(archive: ArchiveWriter, entry: Entry) -> str | None:
     """Append one entry; returns a warning if its source is gone."""
     if entry.data is not None:
-        archive.append(entry.name, entry.data, deflate=entry.deflate)
+        archive.append(entry.name, entry.data, entry.unpacked)
         return None
     try:
         opener = None if entry.owned else lambda path, _flags: open_within(entry.within, path)
-        archive.append_file(entry.name, Path(entry.file or ""), deflate=entry.deflate, opener=opener)
+        archive.append_file(entry.name, Path(entry.file or ""), entry.unpacked, opener=opener)
     except (FileNotFoundError, PermissionError):
         if entry.owned:
             raise

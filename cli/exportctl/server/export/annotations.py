@@ -8,7 +8,8 @@ the metrics.
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfileobj
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import IO, BinaryIO
 
 import numpy as np
 import orjson
@@ -21,12 +22,10 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 _YOLO_DECIMALS = 8
 
 
-def write_coco(plan_file: str, count: int, path: str) -> None:
+def write_coco(plan_file: str, count: int, target: BinaryIO) -> None:
     """Write the COCO file of the whole plan, holding one image at a time."""
-    file, aside = Path(path), Path(path + ".new.annotations")
-    new = Path(path + ".new")
     # Images and annotations come together from the plan but lie apart in COCO: annotations wait in a file of their own.
-    with new.open("wb") as target, aside.open("w+b") as waiting:
+    with TemporaryFile(dir=Path(plan_file).parent) as waiting:
         target.write(b'{"info":{"description":"Export of exportctl","version":"1.0"},"licenses":[],"images":[')
         between = b""
         for image in read_images(plan_file, 0, count):
@@ -43,8 +42,6 @@ def write_coco(plan_file: str, count: int, path: str) -> None:
         waiting.seek(0)
         copyfileobj(waiting, target, 1 << 20)
         target.write(b"]}\n")
-    aside.unlink()
-    new.replace(file)
 
 
 def _coco_image(image: PlannedImage) -> dict[str, object]:
@@ -56,7 +53,7 @@ def _coco_image(image: PlannedImage) -> dict[str, object]:
     }
 
 
-def _coco_annotations(image: PlannedImage, target: BinaryIO, between: bytes) -> bytes:
+def _coco_annotations(image: PlannedImage, target: IO[bytes], between: bytes) -> bytes:
     for number, annotation in enumerate(image.annotations):
         low, high = _box(annotation)
         line = {

@@ -4,12 +4,20 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What packed bytes unpack to: its CRC-32, and its size in bytes."""
+
+    crc: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One file of the archive: its bytes, or the file that holds them; exactly one of the two.
 
     `name` is the path within the archive, with forward slashes. `owned` files are ours: delete them once they are
-    appended; others are `within` a project's folder, where anything may have come in their place. `deflate` is for
-    text; images are stored as they are.
+    appended; others are `within` a project's folder, where anything may have come in their place. Texts come packed
+    (`packing`), with what they unpack to; images are stored as they are.
     """
 
     name: str
@@ -17,7 +25,7 @@ class Entry:
     file: str | None = None
     owned: bool = False
     within: str = ""
-    deflate: bool = False
+    unpacked: Content | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

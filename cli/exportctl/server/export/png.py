@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from isal import isal_zlib
 
+from exportctl.server.export.aside import aside
 from exportctl.server.export.opencv import cv2
 from exportctl.server.export.pixels import Picture
 
@@ -33,14 +34,12 @@ def save_png(picture: Picture, path: str) -> None:
     Takes a few megabytes beside the picture, however large it is.
     """
     height, width = picture.shape[:2]
-    aside = Path(path + ".new")
-    with aside.open("wb") as file:
+    with aside(path) as new, new.open("wb") as file:
         file.write(_SIGNATURE)
         _write_chunk(file, b"IHDR", _HEADER.pack(width, height, 8, _COLOR, 0, 0, 0))
         for packed in _packed(picture):
             _write_chunk(file, b"IDAT", packed)
         _write_chunk(file, b"IEND", b"")
-    aside.replace(path)
 
 
 def is_whole(path: str) -> bool:

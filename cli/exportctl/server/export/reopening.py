@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from exportctl.server.export.aside import aside
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import Listing
 from exportctl.server.export.limits import Limits
@@ -36,8 +37,8 @@ def keep_facts(plan: Plan, digest: str) -> None:
         "project": digest,
         "code": _digest_of_code(),
     }
-    Path(plan.file + ".facts.new").write_bytes(orjson.dumps(facts))
-    Path(plan.file + ".facts.new").replace(plan.file + ".facts")
+    with aside(plan.file + ".facts") as new:
+        new.write_bytes(orjson.dumps(facts))
 
 
 def digest_of(folder: str, listing: Listing, images: Iterable[str]) -> str:

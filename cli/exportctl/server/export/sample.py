@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from exportctl.server.export.aside import aside
 from exportctl.server.export.opencv import cv2
 from exportctl.server.export.shapes import Part, Ring, keyhole, part_area
 
@@ -28,7 +29,7 @@ def make_sample(folder: Path | str, count: int = 24) -> None:
     digits = max(3, len(str(count)))
     images = []
     first = 1
-    with (place / "annotations.json.new").open("wb") as target:
+    with aside(str(place / "annotations.json")) as new, new.open("wb") as target:
         target.write(b'{"categories":[{"id":1,"name":"spheroid"}],"annotations":[')
         for number in range(1, count + 1):
             name = f"spheroid_{number:0{digits}}.png"
@@ -43,7 +44,6 @@ def make_sample(folder: Path | str, count: int = 24) -> None:
                 target.write((b",\n" if first > 1 else b"\n") + _annotation(first, number, part))
                 first += 1
         target.write(b'],"images":[\n' + b",\n".join(images) + b"]}\n")
-    (place / "annotations.json.new").replace(place / "annotations.json")
 
 
 def _annotation(number: int, image: int, part: Part) -> bytes:

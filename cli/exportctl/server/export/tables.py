@@ -12,13 +12,15 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from io import TextIOWrapper
 from operator import attrgetter
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import orjson
 import xlsxwriter
 
+from exportctl.server.export.aside import aside
 from exportctl.server.export.metrics import MEASURES, measure
 from exportctl.server.export.planfile import read_categories, read_images
 from exportctl.server.export.remarks import printable
@@ -63,7 +65,7 @@ def spool_rows(plan_file: str, start: int, stop: int, scale: float | None, path:
     """Measure the images start..stop-1 into the file; return the title of the last one."""
     categories = read_categories(plan_file)
     title = ""
-    with Path(path + ".new").open("wb") as target:
+    with aside(path) as new, new.open("wb") as target:
         for image in read_images(plan_file, start, stop):
             title = image.title
             parts = [part for annotation in image.annotations for part in annotation.parts]
@@ -74,7 +76,6 @@ def spool_rows(plan_file: str, start: int, stop: int, scale: float | None, path:
                 for number in range(1, len(annotation.parts) + 1)
             ]
             target.write(orjson.dumps([image.original, rows], option=orjson.OPT_APPEND_NEWLINE))
-    Path(path + ".new").replace(path)
     return title
 
 
@@ -87,19 +88,19 @@ def read_rows(paths: Sequence[str]) -> Iterator[tuple[str, list[list[Cell]]]]:
                 yield name, [[name, *row] for row in rows]
 
 
-def write_csv(rows: Iterator[tuple[str, list[list[Cell]]]], scale: float | None, path: str) -> None:
+def write_csv(rows: Iterator[tuple[str, list[list[Cell]]]], scale: float | None, file: BinaryIO) -> None:
     """Write metrics.csv: UTF-8, comma, empty where there is no value."""
-    with _text(path) as target:
+    with _text(file) as target:
         writer = csv.writer(target, lineterminator="\n")
         writer.writerow(header(scale))
         for _, lines in rows:
             writer.writerows([_unformulated(value) for value in row] for row in lines)
 
 
-def write_json(rows: Iterator[tuple[str, list[list[Cell]]]], scale: float | None, path: str) -> None:
+def write_json(rows: Iterator[tuple[str, list[list[Cell]]]], scale: float | None, file: BinaryIO) -> None:
     """Write metrics.json: the unit, the scale, and an object for each part."""
     keys = (*_JSON_KEYS, *(_camel(name) for name in MEASURES))
-    with _text(path) as target:
+    with _text(file) as target:
         target.write(f'{{"unit":"{unit(scale)}","micrometersPerPixel":{orjson.dumps(scale).decode()},"polygons":[')
         between = "\n"
         for _, lines in rows:
@@ -113,9 +114,8 @@ def write_excel(
     rows: Iterator[tuple[str, list[list[Cell]]]], scale: float | None, path: str, limit: int = EXCEL_ROWS
 ) -> None:
     """Write metrics.xlsx: the sheet Metrics (with further ones beyond `limit` rows each), and a Summary by image."""
-    aside = Path(path + ".new")
-    options = {"constant_memory": True, "tmpdir": str(aside.parent), "nan_inf_to_errors": False}
-    with xlsxwriter.Workbook(str(aside), options) as book:
+    options = {"constant_memory": True, "tmpdir": str(Path(path).parent), "nan_inf_to_errors": False}
+    with aside(path) as new, xlsxwriter.Workbook(str(new), options) as book:
         bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         titles = header(scale)
 
@@ -141,7 +141,6 @@ def write_excel(
                 area = MEASURES.index("area") + len(_LABELS)
                 total = math.fsum(value for row in lines if isinstance(value := row[area], int | float))
                 _write_row(summary, number, [name, len(lines), total / len(lines) if lines else None, total])
-    aside.replace(path)
 
 
 def _write_row(sheet: "xlsxwriter.worksheet.Worksheet", at: int, row: Sequence[Cell]) -> None:
@@ -167,8 +166,8 @@ def _camel(name: str) -> str:
 
 
 @contextmanager
-def _text(path: str) -> Iterator[TextIO]:
-    aside = Path(path + ".new")
-    with aside.open("w", encoding="utf-8", newline="") as target:
-        yield target
-    aside.replace(path)
+def _text(file: BinaryIO) -> Iterator[TextIO]:
+    target = TextIOWrapper(file, encoding="utf-8", newline="")
+    yield target
+    # Flushed, and let go of: it would close the file.
+    target.detach()

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from exportctl.server.export.aside import aside
 from exportctl.server.export.effort import efforts, image_effort
 from exportctl.server.export.limits import USUAL, Limits
 from exportctl.server.export.options import ExportOptions
@@ -242,9 +242,8 @@ def annotation_task(  # noqa: PLR0917 - the arguments of a task travel as a tupl
     with _timed(seconds, "annotations"):
         categories = planfile.read_categories(plan.file)
         if name == "yolo" and start == 0:
-            entries.append(
-                Entry(name="annotations/yolo/data.yaml", data=annotations.yolo_dataset(categories), deflate=True)
-            )
+            dataset = annotations.yolo_dataset(categories)
+            entries.append(_text_entry("annotations/yolo/data.yaml", dataset, _part(parts, "data.yaml")))
         for image in planfile.read_images(plan.file, start, stop):
             item = image.title
             if name == "yolo":
@@ -262,13 +261,13 @@ def annotation_task(  # noqa: PLR0917 - the arguments of a task travel as a tupl
 
 def coco_task(plan: Plan, options: ExportOptions, parts: str) -> Outcome:  # noqa: ARG001 - all tasks are called alike
     """Write the whole COCO file, image by image."""
-    from exportctl.server.export import annotations  # noqa: PLC0415 - numpy belongs to the worker
+    from exportctl.server.export import annotations, packing  # noqa: PLC0415 - numpy belongs to the worker
 
     seconds: dict[str, float] = {}
     path = _part(parts, "coco.json")
     with _timed(seconds, "annotations"):
-        annotations.write_coco(plan.file, plan.count, path)
-    entry = Entry(name="annotations/coco/annotations.json", file=path, owned=True, deflate=True)
+        unpacked = packing.write_packed(path, lambda target: annotations.write_coco(plan.file, plan.count, target))
+    entry = Entry(name="annotations/coco/annotations.json", file=path, owned=True, unpacked=unpacked)
     return Outcome(entries=(entry,), seconds=seconds)
 
 
@@ -284,20 +283,20 @@ def metrics_task(plan: Plan, start: int, stop: int, options: ExportOptions, part
 
 def table_task(plan: Plan, name: str, options: ExportOptions, parts: str) -> Outcome:
     """Write one table, `excel`, `csv` or `json`, from the rows of all slices."""
-    from exportctl.server.export import tables  # noqa: PLC0415 - XlsxWriter belongs to the worker
+    from exportctl.server.export import packing, tables  # noqa: PLC0415 - XlsxWriter belongs to the worker
 
     seconds: dict[str, float] = {}
-    write, extension = {
-        "excel": (tables.write_excel, "xlsx"),
-        "csv": (tables.write_csv, "csv"),
-        "json": (tables.write_json, "json"),
-    }[name]
-    path = _part(parts, f"metrics.{extension}")
+    path = _part(parts, f"metrics.{name}")
     with _timed(seconds, "metrics"):
         rows = tables.read_rows([_part(parts, f"rows-{start}.jsonl") for start in range(0, plan.count, SLICE)])
-        write(rows, options.scale, path)
-    # An Excel file is a ZIP already.
-    entry = Entry(name=f"metrics/metrics.{extension}", file=path, owned=True, deflate=name != "excel")
+        if name == "excel":
+            tables.write_excel(rows, options.scale, path)
+            # It is a ZIP already.
+            entry = Entry(name="metrics/metrics.xlsx", file=path, owned=True)
+        else:
+            write = {"csv": tables.write_csv, "json": tables.write_json}[name]
+            unpacked = packing.write_packed(path, lambda target: write(rows, options.scale, target))
+            entry = Entry(name=f"metrics/metrics.{name}", file=path, owned=True, unpacked=unpacked)
     return Outcome(entries=(entry,), seconds=seconds)
 
 
@@ -326,12 +325,14 @@ def _part(parts: str, name: str) -> str:
 
 def _text_entry(name: str, data: bytes, path: str) -> Entry:
     """Make an entry of a text: a small one travels with the outcome, a large one waits in a file."""
-    if len(data) <= _TRAVELS:
-        return Entry(name=name, data=data, deflate=True)
-    aside = Path(path + ".new")
-    aside.write_bytes(data)
-    aside.replace(path)
-    return Entry(name=name, file=path, owned=True, deflate=True)
+    from exportctl.server.export.packing import packed  # noqa: PLC0415 - the packer belongs to the worker
+
+    text, unpacked = packed(data)
+    if len(text) <= _TRAVELS:
+        return Entry(name=name, data=text, unpacked=unpacked)
+    with aside(path) as new:
+        new.write_bytes(text)
+    return Entry(name=name, file=path, owned=True, unpacked=unpacked)
 
 
 @contextmanager
