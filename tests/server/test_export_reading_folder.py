@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exportctl.server.export.counting import Counts
 from exportctl.server.export.errors import ProjectError
+from exportctl.server.export.listings import Listings
 from exportctl.server.export.names import entry_names, folded
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.planfile import read_image
@@ -43,7 +43,7 @@ def test_images_without_polygons_are_named_in_one_line(folder):
         image(folder, f"{number}.png")
     made, _ = plan(folder)
     assert made.warnings == ("no polygons in 6 of 6 images: 0.png, 1.png, 2.png and 3 more",)
-    assert Counts().of(str(folder)) == 6
+    assert Listings().count(str(folder)) == 6
 
 
 def test_hidden_files_outside_links_and_folder_links_are_not_followed(folder, tmp_path):

@@ -69,7 +69,7 @@ async def test_projects_are_paged_and_searched_and_equal_names_told_apart(settin
         assert answer["pagination"] == {"page": 1, "limit": 2, "total": 3, "totalPages": 2}
         found = (await client.get("/api/projects", params={"search": "CELLS (3", "page": 1})).json()
         assert [project["title"] for project in found["projects"]] == ["cells (3)"]
-        one = (await client.get(f"/api/projects/{found['projects'][0]['id']}")).json()["project"]
+        one = (await client.get(f"/api/projects/{found['projects'][0]['id']}")).json()["data"]
         assert [(image["id"], image["fileSize"] > 0) for image in one.pop("images")] == [
             ("cell 0001.png", True),
             ("cell 0002.png", True),
@@ -80,7 +80,7 @@ async def test_projects_are_paged_and_searched_and_equal_names_told_apart(settin
 @pytest.mark.parametrize("name", ["images", "images-with-thumbnails"])
 async def test_a_projects_images_are_paged_and_their_ids_can_be_selected(server, name):
     async with server.client() as client:
-        whole = (await client.get(f"/api/projects/{server.project.id}")).json()["project"]["images"]
+        whole = (await client.get(f"/api/projects/{server.project.id}")).json()["data"]["images"]
         path, seen = f"/api/projects/{server.project.id}/{name}", []
         for page in (1, 2, 3, 4):
             data = (await client.get(path, params={"page": page, "limit": 5, "lod": "low"})).json()["data"]
@@ -100,7 +100,7 @@ async def test_names_that_are_not_utf8_are_listed_and_can_be_selected(settings_f
     async with serving(settings_for(folder)) as server, server.client() as client:
         projects = (await client.get("/api/projects")).json()["projects"]
         assert [(one["title"], one["imageCount"]) for one in projects] == [("plate \\xfe", 2)]
-        images = (await client.get(f"/api/projects/{server.project.id}")).json()["project"]["images"]
+        images = (await client.get(f"/api/projects/{server.project.id}")).json()["data"]["images"]
         assert {image["id"] for image in images} == {"cell 0002.png", "odd\\xff.png"}
         job = await server.start(client, {"selectedImageIds": ["odd\\xff.png"]})
         events = await server.events(client, job)

@@ -5,13 +5,13 @@ with no path of this machine and no traceback, whatever went wrong.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 
 from exportctl.server import bodies
@@ -54,6 +54,11 @@ def answer(
     """Answer with JSON that no cache may keep."""
     kept = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, kept, "application/json")
+
+
+def answer_in_pieces(pieces: AsyncIterator[bytes]) -> Response:
+    """Answer with JSON that may be large, sent as it is spelled and as the client takes it."""
+    return StreamingResponse(pieces, 200, {"Cache-Control": "no-store"}, "application/json")
 
 
 def refused(refusal: Refusal) -> Response:

@@ -84,10 +84,10 @@ class Projects(TypedDict):
 
 
 class OneProject(TypedDict):
-    """One project; `data` is protocol 1's name for the same."""
+    """One project; its images are where protocol 1 has them, and nowhere twice: there may be very many."""
 
     success: Literal[True]
-    project: WholeProject
+    project: Project
     data: WholeProject
     message: str
 

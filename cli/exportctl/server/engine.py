@@ -20,9 +20,9 @@ from exportctl.server.ending import tell_cancelled, tell_failed, tell_made
 from exportctl.server.expiry import Expiry
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
-from exportctl.server.export.selection import check_selection
 from exportctl.server.failures import JobFailedError, failure_of
 from exportctl.server.files import JobFiles, remove, shut
+from exportctl.server.folders import Folders
 from exportctl.server.growth import Growths
 from exportctl.server.job import Cancellation, JobRecord, Status
 from exportctl.server.journal import Journal
@@ -70,6 +70,7 @@ class Engine:
         self._jobs: dict[str, _Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.growths = Growths()
+        self.folders = Folders()
         self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note, say_of_job]
         self._arriving: Counter[str] = Counter()
         self._turns = Turns(settings.jobs_at_once, settings.jobs_at_once_per_user or settings.jobs_at_once)
@@ -118,8 +119,7 @@ class Engine:
         key = request.key and IdempotencyKey(user=request.user, key=request.key, body=request.digest())
         if key and (known := await self._log.keyed(key)) is not None:
             return known
-        project, selected = str(request.project.folder), request.options.selected
-        await asyncio.to_thread(check_selection, project, selected, self._settings.limits)
+        await self.folders.check(request.project.folder, request.options.selected, self._settings.limits)
         self._check_room(request.user)
         record = self._new_record(request)
         # Counted before the next await: requests that come at once must not all find room.

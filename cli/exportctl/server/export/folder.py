@@ -45,17 +45,18 @@ def list_folder(folder: str) -> Listing:
 def _walk(folder: str, listing: Listing) -> Iterator[str]:
     root = os.path.realpath(folder)
     # A stack, not recursion: folders may be nested deeper than Python's stack.
-    stack: list[Iterator[os.DirEntry[str]]] = [iter(_entries(folder))]
+    stack: list[tuple[str, Iterator[os.DirEntry[str]]]] = [("", iter(_entries(folder)))]
     while stack:
-        entry = next(stack[-1], None)
+        above, entries = stack[-1]
+        entry = next(entries, None)
         if entry is None:
             stack.pop()
             continue
-        relative = os.path.relpath(entry.path, folder).replace(os.sep, "/")
+        relative = above + entry.name
         try:
             if entry.is_dir(follow_symlinks=False):
                 listing.folders.append(relative)
-                stack.append(iter(_entries(entry.path)))
+                stack.append((f"{relative}/", iter(_entries(entry.path))))
             elif entry.is_symlink():
                 target = os.path.realpath(entry.path)
                 mode = os.stat(target).st_mode  # noqa: PTH116 - beside os.path.realpath

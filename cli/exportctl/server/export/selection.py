@@ -4,7 +4,8 @@ No message names the folder's place on the server's disk.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.folder import Listing, list_folder
@@ -13,15 +14,31 @@ from exportctl.server.export.names import composed, spelled
 from exportctl.server.export.remarks import printable, some_names
 
 
-def check_selection(folder: str, selected: Sequence[str], limits: Limits) -> None:
-    """Raise ProjectError where there is nothing to export, not what was selected, or more than is allowed."""
-    check_amount(folder, selected_images(open_folder(folder).images, selected), limits)
+def check_selection(
+    folder: str, selected: Sequence[str], limits: Limits, images_of: Callable[[str], Sequence[str]]
+) -> None:
+    """Raise ProjectError where there is nothing to export, not what was selected, or more than is allowed.
+
+    `images_of` lists a folder's images, or raises OSError.
+    """
+    with _told():
+        images = images_of(folder)
+    check_amount(folder, selected_images(_some(images), selected), limits)
 
 
 def open_folder(folder: str) -> Listing:
     """List a project's folder; raises ProjectError where it cannot be read or holds no image."""
-    try:
+    with _told():
         listing = list_folder(folder)
+    _some(listing.images)
+    return listing
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in words why a folder cannot be read."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ProjectError(
             "PROJECT_NOT_FOUND", "the project's folder is no longer there", "give the path of a folder of images"
@@ -32,16 +49,19 @@ def open_folder(folder: str) -> Listing:
             f"the project's folder cannot be read ({error.strerror or 'input error'})",
             "check its permissions",
         ) from error
-    if not listing.images:
+
+
+def _some(images: Sequence[str]) -> Sequence[str]:
+    if not images:
         raise ProjectError(
             "PROJECT_EMPTY",
             "there is no image in the folder",
             "put PNG, JPEG, TIFF or BMP files into it, or into folders within it",
         )
-    return listing
+    return images
 
 
-def selected_images(images: list[str], selected: Sequence[str]) -> list[str]:
+def selected_images(images: Sequence[str], selected: Sequence[str]) -> Sequence[str]:
     """Return the images that were selected, all where none was; raises ProjectError for one that is not there."""
     if not selected:
         return images

@@ -1,25 +1,29 @@
 """What can be exported."""
 
+import functools
 import math
+import os
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Final
 
-from starlette.concurrency import run_in_threadpool
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from exportctl.server import bodies
-from exportctl.server.answers import answer, number_of
+from exportctl.server.answers import answer, answer_in_pieces, number_of
 from exportctl.server.contract import Endpoint, Parameter, Promise
-from exportctl.server.export.counting import Counts
-from exportctl.server.export.folder import list_folder
 from exportctl.server.export.headers import read_header
 from exportctl.server.export.names import spelled
-from exportctl.server.job import timestamp
+from exportctl.server.folders import Facts, changed_at
 from exportctl.server.settings import Project
 from exportctl.server.site import Site
 
 _PAGE = 10
 _LARGEST_PAGE = 100
+_PIECE: Final = 100
+"""Images that are described at a time: milliseconds, after which others have their turn."""
 _PAGING = (
     Parameter(name="page", type=int, says="From 1."),
     Parameter(name="limit", type=int, says=f"How many a page, {_LARGEST_PAGE} at most; {_PAGE} where it is not given."),
@@ -29,7 +33,6 @@ _PAGING = (
 
 def routes(site: Site) -> list[Endpoint]:
     """Return the routes of this module."""
-    counts = Counts()
 
     async def projects(request: Request) -> Response:
         user = site.user(request)
@@ -37,10 +40,9 @@ def routes(site: Site) -> list[Endpoint]:
         page = number_of(request, "page", 1, 1, 1_000_000)
         limit = number_of(request, "limit", _PAGE, 1, _LARGEST_PAGE)
         found = [project for project in site.settings.projects if search in project.title.casefold()]
-        rows = [
-            await run_in_threadpool(_shown, project, user, counts)
-            for project in found[(page - 1) * limit : page * limit]
-        ]
+        shown = found[(page - 1) * limit : page * limit]
+        known = await site.engine.folders.facts([project.folder for project in shown])
+        rows = [_described(project, user, facts) for project, facts in zip(shown, known, strict=True)]
         pages = math.ceil(len(found) / limit)
         body: bodies.Projects = {
             "success": True,
@@ -52,25 +54,29 @@ def routes(site: Site) -> list[Endpoint]:
         return answer(body)
 
     async def project(request: Request) -> Response:
-        user = site.user(request)
-        row = await run_in_threadpool(_shown_whole, site.project(request), user)
-        body: bodies.OneProject = {"success": True, "project": row, "data": row, "message": "The project"}
-        return answer(body)
+        user, project = site.user(request), site.project(request)
+        facts, paths = await site.engine.folders.images(project.folder)
+        return answer_in_pieces(_pieces(site, project, _described(project, user, facts), paths))
 
     async def images(request: Request) -> Response:
         site.user(request)
         page = number_of(request, "page", 1, 1, 1_000_000)
         limit = number_of(request, "limit", _PAGE, 1, _LARGEST_PAGE)
-        shown, total = await run_in_threadpool(_shown_images, site.project(request), (page - 1) * limit, limit)
+        folder = site.project(request).folder
+        _, paths = await site.engine.folders.images(folder)
+        part = paths[(page - 1) * limit : page * limit]
         pages: bodies.Pagination = {
             "page": page,
             "limit": limit,
-            "total": total,
-            "totalPages": math.ceil(total / limit),
+            "total": len(paths),
+            "totalPages": math.ceil(len(paths) / limit),
         }
         body: bodies.OnePageOfImages = {
             "success": True,
-            "data": {"images": shown, "pagination": pages},
+            "data": {
+                "images": await site.engine.folders.within(folder, lambda: _images(folder, part)),
+                "pagination": pages,
+            },
             "message": "The images",
         }
         return answer(body)
@@ -90,65 +96,58 @@ def routes(site: Site) -> list[Endpoint]:
     return [Endpoint("/api/projects", projects, some), Endpoint("/api/projects/{project}", project, one), *listed]
 
 
-def _shown(project: Project, user: str, counts: Counts) -> bodies.Project:
-    """Describe a project; its folder may be away, which starting an export of it says."""
-    try:
-        return _facts(project, user, counts.of(str(project.folder)), _changed(project.folder))
-    except OSError:
-        return _facts(project, user, None, None)
+async def _pieces(site: Site, project: Project, row: bodies.Project, paths: Sequence[str]) -> AsyncIterator[bytes]:
+    """Spell a project and its images, some of them at a time."""
+    body: bodies.OneProject = {"success": True, "message": "The project", "project": row, "data": {**row, "images": []}}
+    whole = orjson.dumps(body)
+    # Up to the list's end, which is the body's too.
+    yield whole[:-3]
+    comma = b""
+    for start in range(0, len(paths), _PIECE):
+        work = functools.partial(_spelled_images, project.folder, paths[start : start + _PIECE])
+        if images := await site.engine.folders.within(project.folder, work):
+            yield comma + images
+            comma = b","
+    yield whole[-3:]
 
 
-def _shown_whole(project: Project, user: str) -> bodies.WholeProject:
-    try:
-        paths, changed = list_folder(str(project.folder)).images, _changed(project.folder)
-    except OSError:
-        return {**_facts(project, user, None, None), "images": []}
-    images = [image for path in paths if (image := _image(project.folder, path)) is not None]
-    return {**_facts(project, user, len(paths), changed), "images": images}
-
-
-def _shown_images(project: Project, start: int, limit: int) -> tuple[list[bodies.Image], int]:
-    """Describe some images, and say how many there are; of a folder that is away, none."""
-    try:
-        paths = list_folder(str(project.folder)).images
-    except OSError:
-        return [], 0
-    described = (_image(project.folder, path) for path in paths[start : start + limit])
-    return [image for image in described if image is not None], len(paths)
-
-
-def _facts(project: Project, user: str, count: int | None, changed: str | None) -> bodies.Project:
+def _described(project: Project, user: str, facts: Facts) -> bodies.Project:
     # When a folder was made is not told by every file system.
     return {
         "id": project.id,
         "title": project.title,
         "userId": user,
         "description": None,
-        "imageCount": count,
-        "_count": {"images": count or 0},
-        "createdAt": changed,
-        "updatedAt": changed,
+        "imageCount": facts.images,
+        "_count": {"images": facts.images or 0},
+        "createdAt": facts.changed,
+        "updatedAt": facts.changed,
     }
 
 
-def _image(folder: Path, path: str) -> bodies.Image | None:
+def _spelled_images(folder: Path, paths: Sequence[str]) -> bytes:
+    """Spell what stands between the brackets of a list."""
+    return orjson.dumps(_images(folder, paths))[1:-1]
+
+
+def _images(folder: Path, paths: Sequence[str]) -> list[bodies.Image]:
+    return [image for path in paths if (image := _image(os.path.join(folder, path), path)) is not None]  # noqa: PTH118 - a hundred thousand of them
+
+
+def _image(place: str, path: str) -> bodies.Image | None:
     """Describe an image; None for one that was taken away since."""
     try:
-        size, changed = (folder / path).stat().st_size, _changed(folder / path)
+        facts = os.stat(place)  # noqa: PTH116 - as above
     except OSError:
         return None
-    header = read_header(str(folder / path))
+    header, changed = read_header(place), changed_at(facts)
     return {
         "id": spelled(path),
         "name": spelled(path.rsplit("/", maxsplit=1)[-1]),
-        "fileSize": size,
+        "fileSize": facts.st_size,
         "width": header.width or None,
         "height": header.height or None,
         "mimeType": f"image/{header.format}" if header.format else None,
         "createdAt": changed,
         "updatedAt": changed,
     }
-
-
-def _changed(path: Path) -> str:
-    return timestamp(path.stat().st_mtime)
