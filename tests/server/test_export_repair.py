@@ -1,11 +1,14 @@
 """Rings to polygons: keyholes, holes, repair, clipping."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exportctl.server.export import repair as repair_module
 from exportctl.server.export.headers import Header
 from exportctl.server.export.remarks import Remarks
 from exportctl.server.export.repair import repaired
@@ -65,6 +68,25 @@ def test_the_table_of_geometries(name):
     assert says in "".join(lines)
     for part in parts:
         assert shapely.Polygon(part.outer, part.holes).is_valid
+
+
+@given(names=st.lists(st.sampled_from(list(TABLE)), max_size=9), size=st.sampled_from([(100, 100), (0, 0)]))
+def test_many_polygons_asked_at_once_become_what_each_becomes_that_is_looked_at_alone(names, size):
+    sketches = [Sketch(category=name, rings=tuple(TABLE[name][0])) for name in names]
+    header = Header(width=size[0], height=size[1])
+
+    def become(*sketches, remarks):
+        found = repaired(sketches, header, "a.png", remarks)
+        return [
+            (category, [(part.outer.tolist(), [hole.tolist() for hole in part.holes]) for part in parts])
+            for category, parts in found
+        ]
+
+    together, alone = Remarks(), Remarks()
+    found = become(*sketches, remarks=together)
+    with patch.object(repair_module, "_sound_as_they_are", lambda sketches, _: [False] * len(sketches)):
+        assert found == [one for sketch in sketches for one in become(sketch, remarks=alone)]
+    assert sorted(together.lines()) == sorted(alone.lines())
 
 
 def test_a_fine_ring_is_handed_on_bit_by_bit():

@@ -12,8 +12,9 @@ keyhole (outer ring, bridge, hole, the bridge back) is taken apart. Validity is 
 image at once; only what it refuses is looked at one by one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import shapely
@@ -45,11 +46,20 @@ def repaired(
     sketches: Sequence[Sketch], header: Header, name: str, remarks: Remarks
 ) -> list[tuple[str, tuple[Part, ...]]]:
     """Return category and parts of each annotation that is left; a header without a size means: not clipped."""
+    sound = _sound_as_they_are(sketches, header)
+    others = [sketch for sketch, fine in zip(sketches, sound, strict=True) if not fine]
+    repairs = _repairs(others, header, name, remarks)
+    made = [
+        (Part(outer=sketch.rings[0]),) if fine else next(repairs) for sketch, fine in zip(sketches, sound, strict=True)
+    ]
+    return [(sketch.category, parts) for sketch, parts in zip(sketches, made, strict=True) if parts]
+
+
+def _repairs(sketches: Sequence[Sketch], header: Header, name: str, remarks: Remarks) -> Iterator[tuple[Part, ...]]:
+    """Yield the parts of each annotation, none where nothing is left of it."""
     checked = [_checked(sketch, name, remarks) for sketch in sketches]
-    rings = [ring for outers, holes in checked for ring in (*outers, *holes)]
-    valid = iter(_validity(rings))
-    result = []
-    for sketch, (outers, holes) in zip(sketches, checked, strict=True):
+    valid = iter(_validity([ring for outers, holes in checked for ring in (*outers, *holes)]))
+    for outers, holes in checked:
         loops: list[_Loop] = []
         crossed = False
         for origin, ring in enumerate((*outers, *holes)):
@@ -62,10 +72,34 @@ def repaired(
             loops += [_Loop(ring=piece, origin=origin, hole=hole) for piece in pieces]
         if crossed:
             remarks.count("crossing", name)
-        parts = _clipped(_assembled(loops, name, remarks), header, name, remarks)
-        if parts:
-            result.append((sketch.category, tuple(parts)))
-    return result
+        yield tuple(_clipped(_assembled(loops, name, remarks), header, name, remarks))
+
+
+def _sound_as_they_are(sketches: Sequence[Sketch], header: Header) -> list[bool]:
+    """Say of each annotation whether it is one ring that needs no repair; nearly all are, so all are asked at once."""
+    asked = [
+        at
+        for at, sketch in enumerate(sketches)
+        if len(sketch.rings) == 1 and not sketch.holes and LEAST_POINTS <= len(sketch.rings[0]) <= _ASKED_BEFORE
+    ]
+    if not asked:
+        return [False] * len(sketches)
+    rings = [sketches[at].rings[0] for at in asked]
+    points = np.concatenate(rings)
+    begins = np.cumsum([0, *(len(ring) for ring in rings[:-1])])
+    least, most = np.minimum.reduceat(points, begins), np.maximum.reduceat(points, begins)
+    is_sized = header.width and header.height
+    low, high = (0, np.array([header.width, header.height])) if is_sized else (-COORDINATE_LIMIT, COORDINATE_LIMIT)
+    # What is no number is within nothing.
+    good = ((least >= low) & (most <= high)).all(axis=1)
+    # Of each point, whether it is the one before it; of a ring's first, the last.
+    before = np.concatenate([points[-1:], points[:-1]])
+    before[begins] = points[[*(begins[1:] - 1), -1]]
+    good &= ~np.logical_or.reduceat((points == before).all(axis=1), begins)
+    kept = np.flatnonzero(good)
+    good[kept] = _validity([rings[at] for at in kept])
+    sound = set(compress(asked, good))
+    return [at in sound for at in range(len(sketches))]
 
 
 def _checked(sketch: Sketch, name: str, remarks: Remarks) -> tuple[list[Ring], list[Ring]]:

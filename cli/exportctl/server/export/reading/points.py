@@ -26,7 +26,7 @@ def paired_ring(values: object) -> Ring | None:
 
 def _numbers(values: list[object]) -> Ring | None:
     # A boolean is an integer to Python and to numpy, but no coordinate.
-    if not {type(value) for value in values} <= {int, float}:
+    if not set(map(type, values)) <= {int, float}:
         return None
     try:
         return np.array(values, dtype=np.float64)
