@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from exportctl.server import sqlite_log
 from exportctl.server.job import ENDS
 from exportctl.server.sockets import Sockets
 from server.conftest import OTHER_TOKEN, TOKEN, serving, write_images
@@ -56,6 +57,23 @@ async def test_every_route_of_a_job_is_404_for_another_user_and_no_other_tells_o
         assert tried > 20
         assert (await ana.get(f"/api/export/{jobs[0]}")).json()["status"] == "completed"
         assert (await server.events(ana, jobs[1]))[-1]["event"] == "export:completed"
+
+
+async def test_what_is_anothers_is_not_even_read_so_that_the_time_of_a_refusal_tells_nothing(server, monkeypatch):
+    async with server.client() as ana, server.client(OTHER_TOKEN) as ben, connected(server.url, OTHER_TOKEN) as socket:
+        job, read, load = await server.start(ana), [], sqlite_log._load
+        await ana.post(f"{server.job_path(job)}/cancel")
+        await server.events(ana, job)  # it has no archive for the server itself to look at
+        monkeypatch.setattr(sqlite_log, "_load", lambda *row: read.append(row) or load(*row))
+        for verb, path, _ in await operations(ben):
+            if "{job}" in path:
+                del read[:]
+                assert (await ben.request(verb, filled(path, server, job), **body_of(verb))).status_code == 404
+                assert job not in str(read), (verb, path)
+        for name in ("export:subscribe", "export:unsubscribe", "export:cancel", "operation:cancel"):
+            del read[:]
+            assert not (await socket.call(name, {"jobId": job, "operationId": job}))["ok"]
+            assert job not in str(read), name
 
 
 async def test_whoever_is_not_signed_in_gets_what_the_description_leaves_open_and_no_more(server):

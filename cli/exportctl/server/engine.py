@@ -137,8 +137,7 @@ class Engine:
 
     async def job(self, user: str, job_id: str) -> JobRecord | None:
         """Find a job of this user."""
-        record = await self._log.job(job_id)
-        return record if record is not None and record.user == user else None
+        return await self._log.job(job_id, user=user)
 
     async def history(self, user: str, project: str | None, limit: int) -> Sequence[JobRecord]:
         """Return jobs of this user, newest first."""

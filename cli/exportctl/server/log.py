@@ -66,8 +66,11 @@ class EventLog(Protocol):
     async def amend(self, record: JobRecord) -> None:
         """Store a change of an unfinished job's record that no event tells of; raises JobEndedError."""
 
-    async def job(self, job_id: str) -> JobRecord | None:
-        """Return the job as its last event left it."""
+    async def job(self, job_id: str, *, user: str | None = None) -> JobRecord | None:
+        """Return the job as its last event left it; with `user` only if it is this user's.
+
+        Another's takes no other way than one that is not there: how long it took tells nobody which it was.
+        """
 
     async def jobs(
         self, *, user: str | None = None, project: str | None = None, limit: int = 100

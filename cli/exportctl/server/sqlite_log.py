@@ -90,9 +90,9 @@ class SqliteLog:
         """See EventLog."""
         await self._do(lambda: self._amend(record))
 
-    async def job(self, job_id: str) -> JobRecord | None:
+    async def job(self, job_id: str, *, user: str | None = None) -> JobRecord | None:
         """See EventLog."""
-        found = await self._records("WHERE id = ?", job_id)
+        found = await self._records("WHERE id = ? AND user = ifnull(?, user)", job_id, user)
         return found[0] if found else None
 
     async def jobs(
