@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
+from exportctl.server import security
 from exportctl.server.app import open_app
 from exportctl.server.contract import Endpoint
 from server.beside import serving_beside
@@ -18,6 +19,9 @@ from server.conftest import TOKEN, write_images
 
 EXAMPLES = int(os.environ.get("EXPORTCTL_FUZZ", "3"))
 """Right and wrong requests of each operation, so many of each."""
+OF_HTTP = {"connection", "date", *(name.lower() for name in security.HEADERS)}
+OF_HTTP |= {f"content-{name}" for name in ("length", "type")} | {"transfer-encoding"}
+"""Headers that say nothing of what was asked for."""
 NOT_OF_THE_API = {"/", "/page/{name:path}"}
 
 
@@ -93,5 +97,7 @@ def asking(operation, mode, known):
         response = case.call(headers=headers() if is_signed_in else {})
         # What is asked for rightly may still not be there: 412, 422.
         case.validate_response(response, excluded_checks=[schemathesis.checks.positive_data_acceptance])
+        told = operation.definition.raw["responses"][str(response.status_code)]["headers"]
+        assert set(response.headers) - OF_HTTP <= {name.lower() for name in told}
 
     return ask

@@ -46,3 +46,15 @@ async def test_a_client_that_polls_again_before_the_server_is_done_with_its_answ
     assert await ask(app, f"&sid={sid}", poll_again) == (200, b"2")
     await session.send(Packet(PING))
     assert await polls[0] == (200, b"2")
+
+
+async def test_a_poll_whose_session_ends_meanwhile_is_told_as_one_of_a_session_that_is_none():
+    server = Server(
+        async_mode="asgi", cors_allowed_origins=[], monitor_clients=False, ping_interval=0.01, ping_timeout=0.01
+    )
+    server.eio.start_background_task = lambda *_: None
+    app = Doorway(server.eio, socketio.ASGIApp(server), "/socket.io/")
+    sid = json.loads((await ask(app, ""))[1][1:])["sid"]
+    for _ in range(2):
+        status, body = await ask(app, f"&sid={sid}")
+        assert (status, json.loads(body)) == (400, {"code": 1, "message": "Session ID unknown"})

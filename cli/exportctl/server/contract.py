@@ -5,7 +5,7 @@ those of `bodies.py`; a route without a declaration is no part of the API.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
@@ -31,11 +31,22 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """A header of an answer. `is_always`: whether each answer of its status has it."""
+
+    name: str
+    says: str
+    pattern: str = ""
+    is_always: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
     """What a route does.
 
     `gives`: by status the type of the JSON answer, a Media, or None for no body. `takes`: the type of the JSON body.
     `refuses`: the statuses of errors beside those that every route may answer with (401 where `is_open` is false).
+    `headers`: by status those of its answers, beside what all answers have.
     """
 
     says: str
@@ -43,6 +54,7 @@ class Promise:
     takes: Any = None
     parameters: Sequence[Parameter] = ()
     refuses: Sequence[int] = ()
+    headers: Mapping[int, Sequence[Header]] = field(default_factory=dict)
     is_open: bool = False
 
 

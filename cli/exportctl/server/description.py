@@ -14,7 +14,7 @@ import msgspec
 from exportctl import __version__
 from exportctl.server import bodies
 from exportctl.server.auth import ACCESS_COOKIE
-from exportctl.server.contract import Endpoint, Media, Parameter
+from exportctl.server.contract import Endpoint, Header, Media, Parameter
 from exportctl.server.security import PROTOCOL, PROTOCOL_HEADER
 
 _UNAUTHORIZED = 401
@@ -44,7 +44,12 @@ def describe(endpoints: Sequence[Endpoint]) -> Schema:
             "title": "exportctl",
             "version": __version__,
             "summary": "Exports of segmented images",
-            "description": "Every answer has the header `Export-Protocol`. Events come by Socket.IO at `/socket.io/`.",
+            "description": (
+                "Every answer has the headers `Export-Protocol`, `X-Request-ID` and `X-Correlation-ID`: the ids "
+                "by which the server's log knows it, as they were sent or made for it. HEAD is answered as GET, "
+                "without the body; a method that is not here is 405 with `Allow`. "
+                "Events come by Socket.IO at `/socket.io/`."
+            ),
         },
         # Beside where this stands: the API is below whatever path a proxy has it at.
         "servers": [{"url": ".."}],
@@ -92,7 +97,7 @@ def _operation(endpoint: Endpoint, verb: str, spelled: dict[str, Schema]) -> Sch
         content = _content(kind, spelled) if verb != "HEAD" else {}
         found["responses"][str(status)] = {
             "description": HTTPStatus(status).phrase,
-            "headers": {name: {"required": True, "schema": schema} for name, schema in _headers(status).items()},
+            "headers": _headers(status) | {one.name: _header(one) for one in promise.headers.get(status, ())},
             **({"content": content} if content else {}),
         }
     return found
@@ -118,9 +123,15 @@ def _content(kind: Any, spelled: dict[str, Schema]) -> Schema:
 
 
 def _headers(status: int) -> Schema:
-    headers: Schema = {PROTOCOL_HEADER: {"const": PROTOCOL}}
+    """Return what every answer of a status has."""
+    headers: Schema = {PROTOCOL_HEADER: {"const": PROTOCOL}, "X-Request-ID": _ID, "X-Correlation-ID": _ID}
     if status == _UNAUTHORIZED:
         headers["WWW-Authenticate"] = {"const": "Bearer"}
     if status in _WAITING:
         headers["Retry-After"] = {"type": "string", "pattern": "^[0-9]+$"}
-    return headers
+    return {name: {"required": True, "schema": schema} for name, schema in headers.items()}
+
+
+def _header(header: Header) -> Schema:
+    pattern = {"pattern": header.pattern} if header.pattern else {}
+    return {"description": header.says, "required": header.is_always, "schema": {"type": "string", **pattern}}

@@ -43,6 +43,7 @@ BODY_SECONDS: Final = 20.0
 UPGRADE_SECONDS: Final = 0.1
 """How long a request is held while its session is about to leave its polls: as the official implementation does."""
 _BEHIND: Final = 0.01
+_OK: Final = 200
 
 _SESSION: Final = "exportctl.session"
 """Where a request's scope has the session that it opened."""
@@ -232,7 +233,7 @@ class Doorway:
             # Since this task was made.
             await answer(send, 200, b"6", b"text/plain; charset=UTF-8")
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _numbered(scope, receive, send))
 
     async def _post(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         """Let a body through that is whole and well-formed; any other ends the session."""
@@ -251,7 +252,7 @@ class Doorway:
                 message = {**message, "body": b"ok"}
             await send(message)
 
-        await self._app(whole, _once(request, receive), ok)
+        await self._app(whole, _once(request, receive), _numbered(scope, receive, ok))
         if socket.closed:
             if socket.sid not in self._polls:
                 self._left.append(socket.sid)
@@ -310,6 +311,22 @@ async def _body(receive: Receive) -> bytes | None:
                 if not message.get("more_body", False):
                     return bytes(body)
     return None
+
+
+def _numbered(scope: Scope, receive: Receive, send: Send) -> Send:
+    """Return a `send` that refuses as all others do: of what has just ended the library has a text without a number."""
+    is_refused = False
+
+    async def sending(message: Message) -> None:
+        nonlocal is_refused
+        if message["type"] == "http.response.start":
+            is_refused = message["status"] != _OK
+        if not is_refused:
+            await send(message)
+        elif message["type"] == "http.response.body":
+            await refuse(scope, receive, send, SESSION_UNKNOWN)
+
+    return sending
 
 
 def _once(first: Message, receive: Receive) -> Receive:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from exportctl.server.answers import Refusal, answer, object_of
 from exportctl.server.auth import ACCESS_COOKIE, is_own_page
-from exportctl.server.contract import Endpoint, Promise
+from exportctl.server.contract import Endpoint, Header, Promise
 from exportctl.server.job import timestamp
 from exportctl.server.people import bodies
 from exportctl.server.people.people import People
@@ -23,20 +23,26 @@ _FLAG_COOKIE = "authenticated"
 _LONGEST_EMAIL = 254
 _LONGEST_NAME = 100
 
+_COOKIES = {
+    200: [Header(name="Set-Cookie", says=f"`{ACCESS_COOKIE}`, `{_REFRESH_COOKIE}`, `{_FLAG_COOKIE}`.", is_always=True)]
+}
+
 _SIGN_IN = Promise(
     says="Sign in",
     takes=bodies.SignIn,
     gives={200: bodies.SignedIn},
     refuses=(400, 401, 403, 404, 408, 413, 429),
+    headers=_COOKIES,
     is_open=True,
 )
 _RENEW = Promise(
     says="Renew a session by its refresh cookie, which is good once",
     gives={200: bodies.Done},
     refuses=(401, 403),
+    headers=_COOKIES,
     is_open=True,
 )
-_SIGN_OUT = Promise(says="Sign out", gives={200: bodies.Done}, refuses=(403,), is_open=True)
+_SIGN_OUT = Promise(says="Sign out", gives={200: bodies.Done}, refuses=(403,), headers=_COOKIES, is_open=True)
 _TOKENS = Promise(says="The personal tokens", gives={200: bodies.Tokens}, refuses=(403,))
 _MAKE_TOKEN = Promise(
     says="Make a personal token",

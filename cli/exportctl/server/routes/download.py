@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from exportctl.server import bodies
 from exportctl.server.answers import Refusal, answer
-from exportctl.server.contract import Endpoint, Media, Parameter, Promise
+from exportctl.server.contract import Endpoint, Header, Media, Parameter, Promise
 from exportctl.server.job import Status
 from exportctl.server.routes import live
 from exportctl.server.routes.conditions import (
@@ -46,10 +46,26 @@ _TOKEN = Promise(
     gives={200: bodies.DownloadToken},
     refuses=(403, 404, 410),
 )
+_ETAG = Header(name="ETag", says="Names this making of the archive.", pattern='^"[^"]+"$', is_always=True)
+_DATE = Header(name="Last-Modified", says="When it was completed; not with `live=1`.")
+_RANGES = Header(name="Accept-Ranges", says="`bytes`; not with `live=1`.", pattern="^bytes$")
+_NAME = Header(name="Content-Disposition", says="The name to save it by, once the archive has one.")
+_BUFFERING = Header(name="X-Accel-Buffering", says="`no`: nginx passes it on as it comes.", is_always=True)
+_DIGEST = Header(name="Repr-Digest", says="Of the whole archive; not with `live=1`.", pattern="^sha-256=:[^:]+:$")
+_PART = Header(name="Content-Range", says="Which bytes these are.", pattern="^bytes [0-9]+-[0-9]+/", is_always=True)
+_SIZE = Header(name="Content-Range", says="How many bytes there are.", pattern=r"^bytes \*/[0-9]+$")
+_FACTS = (_ETAG, _DATE, _RANGES, _NAME, _BUFFERING)
 _DOWNLOAD = Promise(
     says="The archive, or a part of it; with `live=1` while it is made",
     gives={200: Media(kind="application/zip"), 206: Media(kind="application/zip"), 304: None},
     refuses=(400, 403, 404, 409, 410, 412, 416, 503),
+    headers={
+        200: (*_FACTS, _DIGEST),
+        206: (*_FACTS, _DIGEST, _PART),
+        304: _FACTS,
+        412: _FACTS,
+        416: (*_FACTS, _DIGEST, _SIZE),
+    },
     parameters=(
         Parameter(name="token", type=str, says="A download token, in place of being signed in."),
         Parameter(name="filename", type=str, says="The name that the file shall be saved by."),

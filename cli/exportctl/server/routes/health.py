@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from exportctl import __version__
 from exportctl.server import bodies
 from exportctl.server.answers import PAUSE_HEADER, answer, number_of
-from exportctl.server.contract import Endpoint, Parameter, Promise
+from exportctl.server.contract import Endpoint, Header, Parameter, Promise
 from exportctl.server.site import Site
 
 _LONGEST_PAUSE: Final = 1
@@ -47,11 +47,16 @@ def routes(site: Site) -> list[Endpoint]:
         pause = number_of(request, "pause", 0, 0, _LONGEST_PAUSE)
         return _in_pieces(whole, pause) if pause else whole
 
+    pieces = (
+        Header(name=PAUSE_HEADER, says="What `pause` was, where it was asked for."),
+        Header(name="X-Accel-Buffering", says="`no` with `pause`: nginx passes it on as it comes."),
+    )
     promise = Promise(
         says="Whether the server is ready",
         gives={200: bodies.Health, 503: bodies.Health},
         refuses=[400],
         parameters=[Parameter(name="pause", type=int, says="Seconds between the first byte and the others, 1 at most")],
+        headers={200: pieces, 503: pieces},
         is_open=True,
     )
     return [Endpoint(path, health, promise) for path in ("/api/health", "/health")]
