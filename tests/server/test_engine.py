@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -280,6 +281,24 @@ async def test_an_end_that_cannot_be_logged_is_logged_as_soon_as_it_can_be(setti
         events = await server.events(client, job_id)
     assert [event["event"] for event in events if event["event"] in ENDS] == ["export:cancelled"]
     assert len(refused) == 3
+
+
+async def test_a_job_is_cancelled_on_a_disk_that_takes_nothing_away_too(settings_for, tmp_path, monkeypatch):
+    unlink, folder = Path.unlink, write_images(tmp_path / "some", 300)
+
+    def refusing(path, **options):
+        if path.name == "gate":
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        unlink(path, **options)
+
+    async with serving(settings_for(folder)) as server, server.client() as client:
+        job_id = await server.start(client)
+        await images_done(server, client, job_id, 10)
+        monkeypatch.setattr(Path, "unlink", refusing)
+        await client.post(server.job_path(job_id) + "/cancel")
+        assert (await server.events(client, job_id))[-1]["event"] == "export:cancelled"
+        monkeypatch.undo()
+        assert (await server.events(client, await server.start(client)))[-1]["event"] == "export:completed"
 
 
 async def test_a_server_ends_though_its_workers_never_start(settings_for, cells, monkeypatch):

@@ -189,8 +189,9 @@ async def check_full_disk(settings, place, gate):
         await completed(server, client)
 
 
-async def test_what_goes_wrong_once_does_not_end_the_tidying(settings_for, cells, monkeypatch):
-    swept, failing = Expiry.sweep, [OSError(5, "Input/output error")]
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), ValueError("what nobody has thought of")])
+async def test_what_goes_wrong_once_does_not_end_the_tidying(settings_for, cells, monkeypatch, fault):
+    swept, failing = Expiry.sweep, [fault]
 
     async def sweep(self):
         if failing:

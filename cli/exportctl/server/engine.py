@@ -95,8 +95,7 @@ class Engine:
             try:
                 job = _Job(journal, self._folder_of(record), parse_options(record.options), self._files(record.id))
             except (ProjectError, OptionsError) as error:
-                await asyncio.to_thread(remove, self._files(record.id).folder)
-                self._keep(asyncio.create_task(self._end_failed(journal, failure_of(error))))
+                self._keep(asyncio.create_task(self._fail(journal, failure_of(error))))
                 continue
             self._jobs[record.id] = job
             if record.cancellation is not None:
@@ -247,7 +246,8 @@ class Engine:
             # Not on a thread: one that goes on behind a cancellation would make the folder again.
             job.files = job.files.take()
         except OSError as error:
-            await self._fail(job, failure_of(error))
+            job.settled = True
+            await self._fail(job.journal, failure_of(error))
             return
         pipeline = Pipeline(
             settings=self._settings,
@@ -264,7 +264,7 @@ class Engine:
             if not job.cancelling:
                 job.settled = True
                 await tell_made(job.journal, made, self._settings)
-                self._ended(job)
+                self._ended(job.journal.record)
         except Exception as error:  # noqa: BLE001 - whatever happened, the job must have an end
             failure = failure_of(error)
         finally:
@@ -272,15 +272,15 @@ class Engine:
             await pipeline.close(unwanted=job.cancelling or failure is not None)
         # A cancellation that has begun meanwhile has the end as its own; a server that ends parks the job.
         if failure is not None and not job.cancelling and not self._closed:
-            await self._fail(job, failure)
+            job.settled = True
+            await self._fail(job.journal, failure)
         elif failure is None and not job.cancelling:
             await asyncio.to_thread(job.files.settle)
 
-    async def _fail(self, job: _Job, failure: JobFailedError) -> None:
-        job.settled = True
-        await asyncio.to_thread(remove, job.files.folder)
-        await self._end_failed(job.journal, failure)
-        self._ended(job)
+    async def _fail(self, journal: Journal, failure: JobFailedError) -> None:
+        await asyncio.to_thread(remove, self._files(journal.record.id).folder)
+        await self._insist(lambda: tell_failed(journal, failure, self._settings))
+        self._ended(journal.record)
 
     async def _cancel(self, job: _Job, asked: Cancellation) -> None:
         shut(job.files.gate)
@@ -290,10 +290,7 @@ class Engine:
             await asyncio.wait([job.task])
         clean = await asyncio.to_thread(remove, job.files.folder)
         await self._insist(lambda: tell_cancelled(job.journal, asked, self._settings, clean=clean))
-        self._ended(job)
-
-    async def _end_failed(self, journal: Journal, failure: JobFailedError) -> None:
-        await self._insist(lambda: tell_failed(journal, failure, self._settings))
+        self._ended(job.journal.record)
 
     async def _insist(self, tell: Callable[[], Awaitable[None]]) -> None:
         """Have a job's end logged, however long that takes: nobody may wait for it in vain."""
@@ -309,10 +306,10 @@ class Engine:
             else:
                 return
 
-    def _ended(self, job: _Job) -> None:
-        self._jobs.pop(job.journal.record.id, None)
+    def _ended(self, record: JobRecord) -> None:
+        self._jobs.pop(record.id, None)
         self._news.set()
-        self._changed(job.journal.record)
+        self._changed(record)
         self._begin_next()
 
     async def _sweep(self) -> None:
@@ -325,8 +322,8 @@ class Engine:
                     await self._expiry.tidy()
                 tidied = True
                 rest = await self._expiry.sweep()
-            except (OSError, LogError):
-                # Tried again: a disk that is never freed fills up.
+            except Exception:
+                # Tried again, whatever it was: a disk that is never freed fills up.
                 logger.exception("What has had its time cannot be removed yet")
                 rest = _MINUTE
             with contextlib.suppress(TimeoutError):

@@ -89,8 +89,11 @@ class JobFiles:
 
 
 def shut(gate: Path) -> None:
-    """Let no task of the job begin any more."""
-    gate.unlink(missing_ok=True)
+    """Let no task of the job begin any more. Where the disk refuses, the pool must end those that do."""
+    try:
+        gate.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("The gate of a job could not be shut: %s", error)
 
 
 def remove(folder: Path) -> bool:

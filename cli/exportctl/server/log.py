@@ -36,7 +36,7 @@ class LogFullError(LogError):
 
 
 class LogUnusableError(LogError):
-    """The log's place cannot be opened: not writable, no database, or made by a newer version."""
+    """The log's place cannot be used: not to be read or written, no log, or made by a newer version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,14 @@ class IdempotencyKey:
 
 
 class EventLog(Protocol):
-    """Jobs and their events."""
+    """Jobs and their events. `open` first, `close` last; whatever is wrong with its place is a LogError."""
+
+    @property
+    def appended(self) -> int:
+        """How many events were appended here since it was opened."""
+
+    async def open(self) -> None:
+        """Have it ready; raises LogUnusableError."""
 
     async def create(self, record: JobRecord, key: IdempotencyKey | None = None) -> JobRecord:
         """Store a new job, or return the one this key made within 24 h; raises KeyConflictError as `keyed` does."""

@@ -60,16 +60,27 @@ def open_database(path: Path) -> sqlite3.Connection:
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """Have all of the block stored, or nothing; raises LogFullError, LogUnusableError."""
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        yield
-        db.execute("COMMIT")
-    except BaseException as error:
-        # A full disk may have rolled it back already.
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        if not isinstance(error, sqlite3.Error):
+    with as_log_errors():
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            # A full disk may have rolled it back already.
+            if db.in_transaction:
+                db.execute("ROLLBACK")
             raise
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+
+
+@contextlib.contextmanager
+def as_log_errors() -> Iterator[None]:
+    """Say what is wrong with the database, or its disk, as the log's users know it: LogFullError, LogUnusableError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Misuse of the library has no code.
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise LogFullError("The disk with the event log is full") from error
-        raise LogUnusableError(f"The event log cannot be written: {error}") from error
+        raise LogUnusableError(f"The event log cannot be used: {error}") from error
+    except OSError as error:
+        raise LogUnusableError(f"The event log cannot be used: {error.strerror}") from error

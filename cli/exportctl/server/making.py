@@ -6,6 +6,7 @@ archive's ETag) first. Parts that are ours are removed once their step stands in
 """
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections import defaultdict
@@ -128,7 +129,9 @@ class Making:
             # It knows of this one, and this one of it: the room it has for images would be kept for a long time.
             self._archive = None
         if self._ledger is not None:
-            self._ledger.close()
+            # Nothing of it is buffered: what a disk says of that does not matter any more.
+            with contextlib.suppress(OSError):
+                self._ledger.close()
 
     def _grown(self, size: int, *, is_durable: bool = False) -> None:
         if self._growth is not None:

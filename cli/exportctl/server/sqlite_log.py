@@ -36,7 +36,7 @@ from exportctl.server.log import (
     LogFullError,
     UnknownJobError,
 )
-from exportctl.server.log_database import open_database, transaction
+from exportctl.server.log_database import as_log_errors, open_database, transaction
 from exportctl.server.tails import Tails
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class SqliteLog:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     async def open(self) -> None:
-        """Open the database, making it if it is not there; raises LogUnusableError."""
+        """See EventLog: the database is made if it is not there."""
         self._db = await self._do(self._open)
 
     async def create(self, record: JobRecord, key: IdempotencyKey | None = None) -> JobRecord:
@@ -151,9 +151,11 @@ class SqliteLog:
 
     async def close(self) -> None:
         """See EventLog."""
-        if hasattr(self, "_db"):
-            await self._do(self._db.close)
-        self._thread.shutdown()
+        try:
+            if hasattr(self, "_db"):
+                await self._do(self._db.close)
+        finally:
+            self._thread.shutdown()
 
     def _announce(self, job_id: str, event: Event) -> None:
         self.appended += 1
@@ -169,7 +171,8 @@ class SqliteLog:
                 self._heads.pop(self._last_ended.popleft(), None)
 
     async def _do(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        with as_log_errors():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _records(self, where: str, *values: object) -> list[JobRecord]:
         query = f"SELECT record, options FROM jobs {where}"  # noqa: S608 - `where` is one of the constants above
