@@ -41,15 +41,16 @@ class Silent:
             connected = self._server.manager.sid_from_eio_sid
             silent = {session for session in self._server.eio.sockets if connected(session, "/") is None}
             for session in silent & known:
-                await self._end(session)
+                await self.end(session)
             known = silent
 
     async def _open(self, session: str) -> None:
         self._opened[session] = None
         while len(self._opened) > MOST:
-            await self._end(next(iter(self._opened)))
+            await self.end(next(iter(self._opened)))
 
-    async def _end(self, session: str) -> None:
+    async def end(self, session: str) -> None:
+        """End a session of Engine.IO at once, whatever its client does."""
         self._opened.pop(session, None)
         socket = self._server.eio.sockets.pop(session, None)
         if socket is None:

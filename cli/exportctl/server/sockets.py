@@ -1,8 +1,7 @@
 """The Socket.IO side: signing in, subscriptions, cancelling, and what a socket is told unasked.
 
-What a socket is told of a job comes from a cursor of its own, which pulls from the log: python-socketio's outgoing
-queue has no bound, so before each packet a socket's queue is looked at, and a socket that is full is waited for, and
-cut if it takes nothing for long. It loses nothing: it subscribes again with `after`.
+What a socket is told of a job comes from a cursor of its own, which pulls from the log as fast as the socket takes it
+(`outgoing.py`). One that cannot be told is ended: it loses nothing, since it subscribes again with `after`.
 
 A socket that has subscribed to nothing follows all jobs of its user, as in protocol 1, each from the moment it
 connected or the job began. Its first subscription ends that: from then on it gets what it asks for.
@@ -12,12 +11,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import socketio
 from engineio.async_socket import AsyncSocket
-from engineio.packet import Packet
 
 from exportctl.server.answers import status_of, sync_of
 from exportctl.server.auth import TOKEN_NEEDED, TOKEN_WRONG, SignInError
@@ -28,9 +25,9 @@ from exportctl.server.doorkeeper import Doorkeeper, TooManySocketsError
 from exportctl.server.doorway import Server
 from exportctl.server.handshakes import signs_of
 from exportctl.server.job import ENDS, JobRecord, Status, timestamp
+from exportctl.server.outgoing import Outgoing, Reader
 from exportctl.server.silence import Silent
 from exportctl.server.site import Site
-from exportctl.server.spelling import Spelling
 
 T = TypeVar("T")
 
@@ -47,36 +44,13 @@ _HISTORY = 10
 _LONGEST_HISTORY = 1000
 
 
-@dataclass(eq=False, slots=True)
-class _Reader:
-    """One connected socket.
-
-    `following`: the task that tells it of a job, by job; `ending`: the jobs that it cancels as operations.
-    """
-
-    sid: str
-    user: str
-    following: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    subscribed: bool = False
-    watching: set[str] = field(default_factory=set)
-    ending: set[str] = field(default_factory=set)
-    calls: int = 0
-    gone: bool = False
-
-    def stop(self, job_id: str) -> None:
-        task = self.following.pop(job_id, None)
-        if task is not None:
-            task.cancel()
-
-
 class Sockets:
     """The server's sockets. `server` is the Socket.IO server to mount."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self._readers: dict[str, _Reader] = {}
+        self._readers: dict[str, Reader] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._spelling = Spelling()
         self.server = Server(
             async_mode="asgi",
             logger=_library,
@@ -85,6 +59,7 @@ class Sockets:
             cors_allowed_origins=[],  # looked at before it (`handshakes.py`), which knows of TLS
         )
         self._silent = Silent(self.server, site.settings.handshake)
+        self._out = Outgoing(self.server, site.settings, self._cut)
         self._doorkeeper = Doorkeeper(site.guard, most_connections() // 2, self.server.disconnect)
         # Its own keeps no hold of its tasks, ping timers that run on for 25 s after a session's end among them.
         self.server.eio.start_background_task = self._start
@@ -112,7 +87,7 @@ class Sockets:
     async def _say_farewell(self, stop: asyncio.Event) -> None:
         await stop.wait()
         for reader in list(self._readers.values()):
-            self._start(self._emit, reader, "system-message", _FAREWELL)
+            self._start(self._out.emit, reader, "system-message", _FAREWELL)
 
     async def close(self) -> None:
         """Stop telling anyone anything."""
@@ -145,7 +120,7 @@ class Sockets:
             said = str(error) if str(error) == TOKEN_NEEDED else TOKEN_WRONG
             raise socketio.exceptions.ConnectionRefusedError(said) from error
         self._silent.connected(sid)
-        reader = self._readers[sid] = _Reader(sid, given.user)
+        reader = self._readers[sid] = Reader(sid, given.user)
         for record in self.site.engine.running(given.user):
             self._follow(reader, record.id, record.last_seq)
 
@@ -155,14 +130,21 @@ class Sockets:
         if reader is not None:
             self._drop(reader)
 
-    def _drop(self, reader: _Reader) -> None:
+    def _drop(self, reader: Reader) -> None:
         reader.gone = True
         self._readers.pop(reader.sid, None)
         for job_id in list(reader.following):
             reader.stop(job_id)
 
+    def _cut(self, reader: Reader) -> None:
+        """End a socket that cannot be told what it waits for."""
+        self._drop(reader)
+        session = self.server.manager.eio_sid_from_sid(reader.sid, "/")
+        if session is not None:
+            self._start(self._silent.end, session)
+
     def _guarded(
-        self, handler: Callable[[_Reader, Mapping[str, Any]], Awaitable[Answer]]
+        self, handler: Callable[[Reader, Mapping[str, Any]], Awaitable[Answer]]
     ) -> Callable[..., Awaitable[Answer]]:
         """Let a handler see only objects, from sockets that do not flood; its refusals are acknowledgements."""
 
@@ -188,7 +170,7 @@ class Sockets:
 
         return guarded
 
-    async def _subscribe(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+    async def _subscribe(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
         record = await self._job(reader, data)
         after, gap = start_of(record, whole_of(data, "after"), text_of(data, "log"))
         if not reader.subscribed:
@@ -196,10 +178,10 @@ class Sockets:
             for job_id in list(reader.following):
                 reader.stop(job_id)
         reader.stop(record.id)
-        await self._emit(reader, "export:status-sync", sync_of(record))
+        await self._out.emit(reader, "export:status-sync", sync_of(record))
         cursor = Cursor(self.site.log, record.id, after)
         while await self._tell(reader, cursor) or (cursor.after < record.last_seq and not reader.gone):
-            record = await self.site.log.job(record.id) or record
+            record = await self._job(reader, data)  # which may be forgotten meanwhile
         # Its task begins after the acknowledgement is queued: between this return and that nothing is waited for.
         self._follow(reader, record.id, cursor.after)
         return {
@@ -211,18 +193,18 @@ class Sockets:
             "gap": gap,
         }
 
-    async def _unsubscribe(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+    async def _unsubscribe(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
         record = await self._job(reader, data)
         reader.subscribed = True
         reader.stop(record.id)
         return {"ok": True}
 
-    async def _cancel(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+    async def _cancel(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
         record = await self._job(reader, data)
         begun = await self.site.engine.cancel(record, by="user", reason=text_of(data, "reason"))
         return {"ok": True, "status": "cancelling" if begun else record.status}
 
-    async def _history(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+    async def _history(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
         project = text_of(data, "projectId")
         if project not in self.site.engine.projects:
             raise RefusedCallError("PROJECT_NOT_FOUND", "No such project")
@@ -238,7 +220,7 @@ class Sockets:
             "running": [status_of(job, now) for job in running if job.id not in known],
         }
 
-    async def _cancel_operation(self, reader: _Reader, data: Mapping[str, Any]) -> Answer:
+    async def _cancel_operation(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
         """Answer as protocol 1 does, with events; but here the job really ends, and only then is it said."""
         told: dict[str, str] = {}
         for name in ("operationId", "operationType"):
@@ -255,10 +237,10 @@ class Sockets:
             said = refusal_of(refusal.code, str(refusal))
             told["error"] = str(refusal)
         told["timestamp"] = timestamp(self.site.now())
-        await self._emit(reader, "operation:cancel-ack", {"success": said["ok"], **told})
+        await self._out.emit(reader, "operation:cancel-ack", {"success": said["ok"], **told})
         return said
 
-    async def _job(self, reader: _Reader, data: Mapping[str, Any]) -> JobRecord:
+    async def _job(self, reader: Reader, data: Mapping[str, Any]) -> JobRecord:
         job_id = text_of(data, "jobId")
         if not job_id:
             raise RefusedCallError("BAD_DATA", "jobId must be a text")
@@ -277,22 +259,33 @@ class Sockets:
             if record.id in reader.ending and record.status.ended:
                 self._end_operation(reader, record)
             if record.project in reader.watching:
-                self._start(self._emit, reader, "export:history", {"job": status_of(record, self.site.now())})
+                self._start(self._out.emit, reader, "export:history", {"job": status_of(record, self.site.now())})
 
-    def _end_operation(self, reader: _Reader, record: JobRecord) -> None:
+    def _end_operation(self, reader: Reader, record: JobRecord) -> None:
         reader.ending.discard(record.id)
         if record.status is Status.CANCELLED:
             ended = {"operationId": record.id, "message": record.message, "timestamp": timestamp(self.site.now())}
-            self._start(self._emit, reader, "export:cancelled", ended)
+            self._start(self._out.emit, reader, "export:cancelled", ended)
 
-    def _follow(self, reader: _Reader, job_id: str, after: int) -> None:
+    def _follow(self, reader: Reader, job_id: str, after: int) -> None:
         """Have the reader told of a job's events beyond `after` as they come."""
         reader.stop(job_id)
         if reader.gone:
             return
         reader.following[job_id] = self._start(self._live, reader, Cursor(self.site.log, job_id, after))
 
-    async def _live(self, reader: _Reader, cursor: Cursor) -> None:
+    async def _live(self, reader: Reader, cursor: Cursor) -> None:
+        try:
+            await self._tell_on(reader, cursor)
+        except Exception:
+            logger.exception("A socket cannot be told of a job, and is cut")
+            self._cut(reader)
+        finally:
+            if reader.following.get(cursor.job_id) is asyncio.current_task():
+                del reader.following[cursor.job_id]
+
+    async def _tell_on(self, reader: Reader, cursor: Cursor) -> None:
+        """Tell a reader of a job's events, and that the job is alive, until the job's end."""
         while not reader.gone:
             told = await self._tell(reader, cursor)
             if told in ENDS:
@@ -303,43 +296,13 @@ class Sockets:
                     break
                 now = timestamp(self.site.now())
                 beat = {"jobId": cursor.job_id, "lastSeq": cursor.after, "timestamp": now}
-                await self._emit(reader, "export:heartbeat", beat)
-        if reader.following.get(cursor.job_id) is asyncio.current_task():
-            del reader.following[cursor.job_id]
+                await self._out.emit(reader, "export:heartbeat", beat)
 
-    async def _tell(self, reader: _Reader, cursor: Cursor) -> str | None:
+    async def _tell(self, reader: Reader, cursor: Cursor) -> str | None:
         """Send the next page of events; returns the name of the last one, None when there was nothing."""
         events = await cursor.take(_PAGE)
         for event in events:
-            await self._send(reader, self._spelling.of_event(cursor.job_id, event))
+            await self._out.tell(reader, cursor.job_id, event)
             if reader.gone:
                 return None
         return events[-1].name if events else None
-
-    async def _emit(self, reader: _Reader, name: str, data: Mapping[str, Any]) -> None:
-        await self._send(reader, self._spelling.of(name, data))
-
-    async def _send(self, reader: _Reader, packet: Packet) -> None:
-        """Send one packet when the socket has room for it; a socket that has none for long is cut."""
-        socket = await self._with_room(reader)
-        if socket is not None:
-            await socket.send(packet)
-
-    async def _with_room(self, reader: _Reader) -> Any:
-        """Return the reader's socket once it has room, None if it never will."""
-        waited, pause = 0.0, 0.005
-        while not reader.gone:
-            engine_sid = self.server.manager.eio_sid_from_sid(reader.sid, "/")
-            socket = self.server.eio.sockets.get(engine_sid)
-            if socket is None:
-                return None
-            if socket.queue.qsize() < self.site.settings.queue:
-                return socket
-            if waited >= self.site.settings.stall:
-                logger.info("A socket that takes nothing is cut")
-                self._drop(reader)
-                return None
-            # The queue tells nobody that it drained.
-            await asyncio.sleep(pause)
-            waited, pause = waited + pause, min(pause * 2, 0.25)
-        return None
