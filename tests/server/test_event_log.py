@@ -117,6 +117,7 @@ async def test_jobs_are_found_by_user_project_state_and_age(log):
 
     assert await ids(log.jobs(user="ana", project="p")) == ["job3", "job0"]
     assert await ids(log.jobs(user="ana", limit=2)) == ["job3", "job1"]
+    assert [await log.job("job2", user=user) is None for user in ("ana", "ben")] == [True, False]
     assert await ids(log.unfinished()) == ["job1", "job2"]
     assert await ids(log.archives()) == ["job3"]
     await log.retire("job3", NOW + 4)

@@ -63,8 +63,8 @@ async def test_a_job_that_is_forgotten_while_it_is_told_is_not_told_for_ever(ser
         await server.events(client, job_id)
         known, looks = SqliteLog.job, iter([True])
 
-        async def job(log, job_id):
-            return await known(log, job_id) if next(looks, False) else None
+        async def job(*asked, **whose):
+            return await known(*asked, **whose) if next(looks, False) else None
 
         async def read(*_):
             return []
