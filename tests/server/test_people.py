@@ -88,6 +88,21 @@ async def test_a_new_password_keeps_the_user_and_ends_the_sessions(users, ana, s
         sessions.renew(pair.refresh)
 
 
+def test_a_token_whose_renewal_did_not_come_about_is_good_still(ana, sessions, monkeypatch):
+    refresh = sessions.open(ana.id, remember=False).refresh
+
+    def no_token():
+        raise OSError
+
+    with monkeypatch.context() as broken:
+        broken.setattr("exportctl.server.people.sessions.new_token", no_token)
+        with pytest.raises(OSError):  # noqa: PT011 - ours
+            sessions.renew(refresh)
+    assert sessions.user_of(sessions.renew(refresh).access) == ana.id
+    with pytest.raises(SessionOverError, match="used before"):
+        sessions.renew(refresh)
+
+
 def test_a_removed_user_leaves_neither_sessions_nor_tokens(users, ana, sessions, tokens):
     pair = sessions.open(ana.id, remember=False)
     _, secret = tokens.make(ana.id, "cron")

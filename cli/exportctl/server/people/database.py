@@ -1,9 +1,11 @@
 """The people's database: its schema, and the one connection to it."""
 
+import contextlib
 import hashlib
 import os
 import secrets
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -58,6 +60,20 @@ def open_people(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise PeopleUnusableError(f"The users cannot be read: {error}") from error
     return db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Have all of the block stored, or nothing, whatever ends this process; raises sqlite3.Error."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        # A full disk may have rolled it back already.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def new_token() -> str:

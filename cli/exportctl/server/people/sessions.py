@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exportctl.server.people.database import digest_of, new_token
+from exportctl.server.people.database import digest_of, new_token, transaction
 
 ACCESS_SECONDS = 15 * 60
 SHORT_SECONDS = 7 * 24 * 3600
@@ -39,9 +39,10 @@ class Sessions:
         """Begin a session of a user."""
         now = self._clock()
         session, seconds = self._new_id(), LONG_SECONDS if remember else SHORT_SECONDS
-        self._db.execute("DELETE FROM sessions WHERE expires <= ?", (now,))
-        self._db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?)", (session, user, remember, now + seconds))
-        return self._issue(session, seconds)
+        with transaction(self._db):
+            self._db.execute("DELETE FROM sessions WHERE expires <= ?", (now,))
+            self._db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?)", (session, user, remember, now + seconds))
+            return self._issue(session, seconds)
 
     def renew(self, refresh: str) -> Pair:
         """Give new tokens for a refresh token; raises SessionOverError."""
@@ -52,13 +53,14 @@ class Sessions:
         if row is None or row[2] <= self._clock():
             raise SessionOverError("Invalid or expired refresh token")
         session, remember, _ = row
-        # One statement, so that of two who come with the same token one is first, whichever server they ask.
-        if not self._db.execute("UPDATE refreshes SET used = 1 WHERE digest = ? AND NOT used", (digest,)).rowcount:
-            self._db.execute("DELETE FROM sessions WHERE id = ?", (session,))
-            raise SessionOverError("This refresh token was used before: the session has ended")
         seconds = LONG_SECONDS if remember else SHORT_SECONDS
-        self._db.execute("UPDATE sessions SET expires = ? WHERE id = ?", (self._clock() + seconds, session))
-        return self._issue(session, seconds)
+        # All or nothing: a server that dies, or whose disk is full, must not use a token up and give no other.
+        with transaction(self._db):
+            if self._db.execute("UPDATE refreshes SET used = 1 WHERE digest = ? AND NOT used", (digest,)).rowcount:
+                self._db.execute("UPDATE sessions SET expires = ? WHERE id = ?", (self._clock() + seconds, session))
+                return self._issue(session, seconds)
+            self._db.execute("DELETE FROM sessions WHERE id = ?", (session,))
+        raise SessionOverError("This refresh token was used before: the session has ended")
 
     def end(self, refresh: str) -> None:
         """End the session of a refresh token; one that is unknown is no matter."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exportctl.server.people.database import transaction
+
 if TYPE_CHECKING:
     from exportctl.server.people.passwords import Passwords
 
@@ -70,12 +72,13 @@ class Users:
         if len(password.encode("utf-8", "surrogateescape")) > LONGEST_PASSWORD:
             raise BadUserError(f"A password has {LONGEST_PASSWORD} bytes at most")
         hashed = self._passwords.hash(password)
-        self._db.execute(
-            "INSERT INTO users VALUES (?, ?, ?, ?) ON CONFLICT (email) DO UPDATE SET hash = excluded.hash",
-            (self._new_id(), email, hashed, self._clock()),
-        )
-        (user,) = self._select("WHERE email = ?", email)
-        self._db.execute("DELETE FROM sessions WHERE user = ?", (user.id,))
+        with transaction(self._db):
+            self._db.execute(
+                "INSERT INTO users VALUES (?, ?, ?, ?) ON CONFLICT (email) DO UPDATE SET hash = excluded.hash",
+                (self._new_id(), email, hashed, self._clock()),
+            )
+            (user,) = self._select("WHERE email = ?", email)
+            self._db.execute("DELETE FROM sessions WHERE user = ?", (user.id,))
         return user
 
     def remove(self, email: str) -> bool:
