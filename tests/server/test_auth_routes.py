@@ -12,6 +12,7 @@ from exportctl.server.people.attempts import FAILURES_FOR_EMAIL
 from exportctl.server.people.database import open_people
 from exportctl.server.people.passwords import Passwords
 from exportctl.server.people.people import people_file
+from exportctl.server.people.sessions import Sessions
 from exportctl.server.people.users import Users
 from server.conftest import serving
 from server.socket_client import connected
@@ -87,6 +88,21 @@ async def test_a_refresh_token_is_good_once_and_its_second_use_ends_the_session(
             assert refusal(await thief.post("/api/auth/refresh")) == (401, "UNAUTHORIZED")
         assert refusal(await client.get("/api/projects")) == (401, "UNAUTHORIZED")
         assert refusal(await client.post("/api/auth/refresh")) == (401, "UNAUTHORIZED")
+
+
+async def test_a_full_disk_is_told_to_whoever_signs_in_and_ends_no_session(site, monkeypatch):
+    def issue(self, *_):
+        self._db.execute("PRAGMA max_page_count = 1")
+        self._db.execute("INSERT INTO tokens SELECT zeroblob(100000), '', id, '', 0 FROM users")
+
+    async with signed_in(site) as client, site.client(token=None) as another:
+        with monkeypatch.context() as full:
+            full.setattr(Sessions, "_issue", issue)
+            body = {"email": "ben@example.com", "password": PASSWORDS["ben@example.com"]}
+            for answer in (await another.post("/api/auth/login", json=body), await client.post("/api/auth/refresh")):
+                assert refusal(answer) == (503, "DISK_FULL")
+                assert answer.headers["Retry-After"] == "30"
+        assert (await client.get("/api/auth/profile")).status_code == 200
 
 
 async def test_after_signing_out_the_old_cookies_open_nothing(site):

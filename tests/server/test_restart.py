@@ -1,5 +1,6 @@
 """A server that ends loses nothing: the next one on its state goes on where it was, or says why it cannot."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -8,6 +9,8 @@ import zipfile
 
 import pytest
 
+from exportctl.server.cursor import Cursor
+from exportctl.server.pool import Pool
 from exportctl.server.preconditions import StartError
 from server.conftest import OTHER_TOKEN, make_endless, serving, write_images
 from server.stories import ALL, check_story, contents
@@ -71,6 +74,28 @@ async def test_whoever_read_along_goes_on_behind_what_they_have(settings_for, ma
                     had += b"".join([chunk async for chunk in going_on.aiter_raw()])
                     break
         assert had == archive_of(server, job_id).read_bytes()
+
+
+async def test_whoever_waits_for_news_of_a_server_that_stops_is_told_to_ask_again(settings_for, cells, monkeypatch):
+    is_waiting, usual = asyncio.Event(), Cursor.wait
+
+    async def wait(self, seconds):
+        is_waiting.set()
+        return await usual(self, seconds)
+
+    async def never(*_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Cursor, "wait", wait)
+    monkeypatch.setattr(Pool, "run", never)
+    async with serving(settings_for(cells)) as server, server.client() as client:
+        path = server.job_path(await server.start(client)) + "/events"
+        polling = asyncio.create_task(client.get(path, params={"wait": 30}))
+        await is_waiting.wait()
+        server.stop.set()
+        answer = await polling
+    assert (answer.status_code, answer.json()["code"]) == (503, "SERVER_STOPPING")
+    assert (answer.headers["Retry-After"], answer.headers["Export-Protocol"]) == ("1", "2")
 
 
 async def test_two_servers_never_work_on_one_state_folder(settings_for, cells):

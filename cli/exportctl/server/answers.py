@@ -5,6 +5,8 @@ with no path of this machine and no traceback, whatever went wrong.
 """
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +18,14 @@ from starlette.routing import Match, Route
 
 from exportctl.server import bodies
 from exportctl.server.job import JobRecord, timestamp
+from exportctl.server.log import LogFullError
 from exportctl.server.tracing import request_id
+
+logger = logging.getLogger(__name__)
 
 _UNAUTHORIZED = 401
 _WRONG_METHOD = 405
+_LATER = {"Retry-After": "30"}
 PAUSE_HEADER = "Export-Pause"
 """The seconds that an answer in two pieces pauses between them."""
 LARGEST_BODY = 1 << 20
@@ -100,6 +106,17 @@ def _methods_of(request: Request) -> set[str]:
 async def on_fault(_request: Request, _error: Exception) -> Response:
     """Answer for a fault of ours; Starlette raises it again for the server's own log."""
     return refused(Refusal(500, "INTERNAL_ERROR", "The server made a mistake", "Please report it"))
+
+
+async def on_unkept(_request: Request, error: Exception) -> Response:
+    """Answer where a database of the state folder cannot be written, or read: nothing was done."""
+    if isinstance(error, LogFullError) or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+        refusal = Refusal(503, "DISK_FULL", "The server's disk is full", "Free some space on the server", _LATER)
+    else:
+        logger.error("The state cannot be kept: %s", error)
+        hint = "Look into the server's own messages"
+        refusal = Refusal(503, "STATE_UNUSABLE", "The server cannot use its own disk", hint, _LATER)
+    return refused(refusal)
 
 
 async def object_of(request: Request) -> dict[str, Any]:

@@ -1,20 +1,22 @@
 """The ASGI application: Starlette's routes and the sockets around one engine."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import socketio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_refusal
+from exportctl.server.answers import Refusal, on_fault, on_http_exception, on_refusal, on_unkept, refused
 from exportctl.server.auth import Guard
 from exportctl.server.connections import most_connections
 from exportctl.server.crowd import Crowd
 from exportctl.server.doorway import Doorway
 from exportctl.server.engine import Engine
+from exportctl.server.log import LogFullError, LogUnusableError
 from exportctl.server.meters import Meters
 from exportctl.server.people.people import People, opened
 from exportctl.server.pool import Pool
@@ -38,11 +40,44 @@ def build_app(site: Site, sockets: Sockets) -> ASGIApp:
     """Put routes and sockets together."""
     starlette = Starlette(
         routes=described([route for module in _ROUTES for route in module.routes(site)]),
-        exception_handlers={Refusal: on_refusal, HTTPException: on_http_exception, Exception: on_fault},
+        exception_handlers={
+            Refusal: on_refusal,
+            HTTPException: on_http_exception,
+            LogFullError: on_unkept,
+            LogUnusableError: on_unkept,
+            sqlite3.Error: on_unkept,
+            Exception: on_fault,
+        },
     )
     both = socketio.ASGIApp(sockets.server, other_asgi_app=site.crowd.counted(site.meters.measured(starlette)))
     doorway = Doorway(sockets.server.eio, both, "/socket.io/")
-    return traced(secured(_unslashed(doorway)), site.settings.new_id)
+    return traced(secured(_let_go(_unslashed(doorway))), site.settings.new_id)
+
+
+def _let_go(app: ASGIApp) -> ASGIApp:
+    """Return the application, a request that it takes back while the server ends answered in words.
+
+    Uvicorn, which takes it back, would answer that the server made a mistake.
+    """
+
+    async def letting_go(scope: Scope, receive: Receive, send: Send) -> None:
+        is_answered = False
+
+        async def noted(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        try:
+            await app(scope, receive, noted)
+        except asyncio.CancelledError:
+            if scope["type"] == "http" and not is_answered:
+                headers = {"Retry-After": "1", "Connection": "close"}
+                refusal = Refusal(503, "SERVER_STOPPING", "The server is being stopped", "Ask again", headers)
+                await refused(refusal)(scope, receive, send)
+            raise
+
+    return letting_go
 
 
 def _unslashed(app: ASGIApp) -> ASGIApp:

@@ -19,7 +19,8 @@ from exportctl.server.security import PROTOCOL, PROTOCOL_HEADER
 
 _UNAUTHORIZED = 401
 _CROWDED = 429
-_WAITING = frozenset({429, 503})
+_STOPPING = 503
+_WAITING = frozenset({_CROWDED, _STOPPING})
 _LEAST_REFUSAL = 400
 _JSON = "application/json"
 
@@ -91,7 +92,8 @@ def _operation(endpoint: Endpoint, verb: str, spelled: dict[str, Schema]) -> Sch
     }
     if promise.takes is not None:
         found["requestBody"] = {"content": {_JSON: {"schema": spelled[repr(promise.takes)]}}}
-    refuses = {*promise.refuses, *(() if promise.is_open else (_UNAUTHORIZED, _CROWDED))} - promise.gives.keys()
+    usual = {_STOPPING} if promise.is_open else {_STOPPING, _UNAUTHORIZED, _CROWDED}
+    refuses = {*promise.refuses, *usual} - promise.gives.keys()
     given = {**promise.gives, **dict.fromkeys(refuses, bodies.Refused)}
     for status, kind in sorted(given.items()):
         content = _content(kind, spelled) if verb != "HEAD" else {}

@@ -13,7 +13,7 @@ from exportctl.server.answers import Refusal, answer, number_of, object_of, stat
 from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
-from exportctl.server.log import KeyConflictError, LogFullError
+from exportctl.server.log import KeyConflictError
 from exportctl.server.request import StartRequest, TooManyJobsError
 from exportctl.server.site import Site
 from exportctl.server.tracing import correlation_id
@@ -150,9 +150,6 @@ def _refusing() -> Iterator[None]:
             message = f"The server has {error.limit} unfinished exports already"
             hint = "Ask again in a while"
         raise Refusal(429, "RATE_LIMIT_EXCEEDED", message, hint, {"Retry-After": "5"}) from error
-    except LogFullError as error:
-        hint = "Free some space on the server"
-        raise Refusal(503, "DISK_FULL", "The server's disk is full", hint, {"Retry-After": "30"}) from error
     except KeyConflictError as error:
         raise Refusal(422, "IDEMPOTENCY_KEY_REUSED", str(error), "Use a new key for another request") from error
 
