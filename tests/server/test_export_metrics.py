@@ -1,6 +1,8 @@
 """Metrics against shapely and brute force, and the tables they go into."""
 
 import csv
+import errno
+import gc
 import io
 import json
 from itertools import combinations
@@ -140,6 +142,16 @@ def test_excel_has_a_frozen_header_with_units_and_texts_that_stay_texts(rows, tm
     summary = book["Summary"]
     assert [cell.value for cell in summary[2]] == ["=1+1", 2, 1.5, 3]
     assert [cell.value for cell in summary[summary.max_row]] == ["empty.png", 0, None, 0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a ZipFile closes itself once more
+def test_a_full_disk_is_the_same_error_for_excel_as_for_every_file(rows, tmp_path):
+    (tmp_path / "m.xlsx.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space") as full:
+        tables.write_excel(iter(rows), None, str(tmp_path / "m.xlsx"))
+    assert full.value.errno == errno.ENOSPC
+    del full
+    gc.collect()  # here, where it is known
 
 
 def test_rows_beyond_what_a_sheet_holds_go_on_in_the_next(rows, tmp_path):

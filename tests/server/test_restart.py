@@ -129,6 +129,21 @@ async def test_an_overlay_that_was_drawn_but_not_in_the_archive_is_not_drawn_aga
         assert archive.read("visualizations/cell 0199.png").startswith(b"\x89PNG\r\n")
 
 
+async def test_rows_that_the_failing_power_took_are_measured_again(settings_for, many):
+    settings = settings_for(many)
+    async with serving(settings) as server, server.client() as client:
+        whole = await server.start(client, ALL)
+        await server.events(client, whole)
+        job_id, _ = await half_done(server, client)
+    [parts] = archive_of(server, job_id).parent.glob("work-*/parts")
+    first, second, *_ = sorted(parts.glob("rows-*.jsonl"))
+    os.truncate(first, 0)
+    os.truncate(second, second.stat().st_size // 2)
+    async with serving(settings) as server, server.client() as client:
+        assert (await server.events(client, job_id))[-1]["event"] == "export:completed"
+    assert contents(archive_of(server, job_id)) == contents(archive_of(server, whole))
+
+
 @pytest.mark.parametrize("harm", ["a byte", "the end", "the ledger", "the ledger's end"])
 async def test_an_archive_that_is_not_as_the_ledger_says_is_made_anew_under_another_name(settings_for, many, harm):
     settings = settings_for(many)

@@ -155,7 +155,7 @@ class Growths:
 
 
 def sync_file(path: Path) -> None:
-    """Have all that was written to a file on disk for good. Blocks."""
+    """Have all that was written to a file, or the names in a folder, on disk for good. Blocks."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)

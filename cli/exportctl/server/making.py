@@ -19,7 +19,7 @@ from exportctl.server.archive import ArchiveWriter, NotThatArchiveError, Sealed
 from exportctl.server.export.opening import open_within
 from exportctl.server.export.outcome import Entry, Outcome
 from exportctl.server.files import JobFiles
-from exportctl.server.growth import Growth
+from exportctl.server.growth import Growth, sync_file
 from exportctl.server.ledger import Done, Ledger, Past, read_past
 
 T = TypeVar("T")
@@ -181,6 +181,9 @@ class Making:
     def _begin(self) -> None:
         self._files.archive.unlink(missing_ok=True)
         self._archive = self._writer(begun=False)
+        # What is told durable of it is durable only where its name is.
+        for folder in (self._files.folder, self._files.folder.parent):
+            sync_file(folder)
         self._ledger = Ledger(self._files.ledger, 0)
 
     def _writer(self, *, begun: bool) -> ArchiveWriter:

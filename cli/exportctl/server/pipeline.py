@@ -20,7 +20,7 @@ from exportctl.server.archive import Sealed
 from exportctl.server.export.effort import efforts
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions
-from exportctl.server.export.outcome import Outcome
+from exportctl.server.export.outcome import Outcome, is_left
 from exportctl.server.export.tasks import (
     Plan,
     Step,
@@ -233,7 +233,7 @@ class Pipeline:
 
     def _is_done(self, number: int, step: Step) -> bool:
         """Say whether an earlier server did this step, and what it left for others is there."""
-        return number in self._making.past.steps and (step.leaves is None or Path(step.leaves).exists())
+        return number in self._making.past.steps and (step.leaves is None or is_left(step.leaves))
 
     async def _step(self, number: int, step: Step, reporter: Reporter, forecast: Forecast) -> None:
         stage = step.stages[-1]

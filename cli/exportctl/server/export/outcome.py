@@ -1,6 +1,10 @@
 """What a task hands back: files for the archive, what to warn of, and what it took."""
 
+import os
 from dataclasses import dataclass, field
+
+LAST_LINE = b"null\n"
+"""Of a file that a step leaves to others: when the power fails, a file may be there, and what was written to it not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +44,13 @@ class Outcome:
     item: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     effort: float | None = None
+
+
+def is_left(path: str) -> bool:
+    """Say whether the file that a step leaves to others is there, whole."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - paths are plain texts in tasks
+            file.seek(-len(LAST_LINE), os.SEEK_END)
+            return file.read() == LAST_LINE
+    except OSError:
+        return False

@@ -13,15 +13,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from io import TextIOWrapper
+from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import orjson
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 
 from exportctl.server.export.aside import aside
 from exportctl.server.export.metrics import MEASURES, measure
+from exportctl.server.export.outcome import LAST_LINE
 from exportctl.server.export.planfile import read_categories, read_images
 from exportctl.server.export.remarks import printable
 
@@ -76,6 +79,7 @@ def spool_rows(plan_file: str, start: int, stop: int, scale: float | None, path:
                 for number in range(1, len(annotation.parts) + 1)
             ]
             target.write(orjson.dumps([image.original, rows], option=orjson.OPT_APPEND_NEWLINE))
+        target.write(LAST_LINE)
     return title
 
 
@@ -83,7 +87,7 @@ def read_rows(paths: Sequence[str]) -> Iterator[tuple[str, list[list[Cell]]]]:
     """Read back each image's name and rows."""
     for path in paths:
         with Path(path).open("rb") as lines:
-            for line in lines:
+            for line in takewhile(LAST_LINE.__ne__, lines):
                 name, rows = orjson.loads(line)
                 yield name, [[name, *row] for row in rows]
 
@@ -115,7 +119,7 @@ def write_excel(
 ) -> None:
     """Write metrics.xlsx: the sheet Metrics (with further ones beyond `limit` rows each), and a Summary by image."""
     options = {"constant_memory": True, "tmpdir": str(Path(path).parent), "nan_inf_to_errors": False}
-    with aside(path) as new, xlsxwriter.Workbook(str(new), options) as book:
+    with aside(path) as new, _no_error_of_its_own(), xlsxwriter.Workbook(str(new), options) as book:
         bold = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         titles = header(scale)
 
@@ -141,6 +145,15 @@ def write_excel(
                 area = MEASURES.index("area") + len(_LABELS)
                 total = math.fsum(value for row in lines if isinstance(value := row[area], int | float))
                 _write_row(summary, number, [name, len(lines), total / len(lines) if lines else None, total])
+
+
+@contextmanager
+def _no_error_of_its_own() -> Iterator[None]:
+    """Let a full disk be the OSError that it is everywhere else."""
+    try:
+        yield
+    except FileCreateError as error:
+        raise error.args[0] from error
 
 
 def _write_row(sheet: "xlsxwriter.worksheet.Worksheet", at: int, row: Sequence[Cell]) -> None:
