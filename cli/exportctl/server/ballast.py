@@ -1,10 +1,11 @@
-"""Room kept free for the last words of jobs: on a full disk a file of zeros makes way for them.
+"""Room kept free for the last words of jobs: on a full disk a file of no use makes way for them.
 
 A job that fails because the disk is full must still be able to say so. Without the file no new job is begun, so that
 the word of everyone who is at work has its room.
 """
 
 import errno
+import os
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,8 @@ class Ballast:
         if self._path.exists():
             return True
         try:
-            self._path.write_bytes(bytes(SIZE))
+            # Zeros would take no room where the file system packs its files.
+            self._path.write_bytes(os.urandom(SIZE))
         except OSError as error:
             self._path.unlink(missing_ok=True)
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
