@@ -33,7 +33,8 @@ def test_users_are_added_listed_and_removed(users):
 @pytest.mark.parametrize(
     ("arguments", "said", "status", "words"),
     [
-        (["--add-user", "ana"], "", 2, "Not an email address"),
+        (["--add-user", "ana"], "", 2, "'ana': Not an email address"),
+        (["--add-user", ""], "", 2, "'': Not an email address"),
         (["--add-user", "ana@example.org"], "", 2, "a password is needed"),
         (["--add-user", "ana@example.org", "--password-stdin"], "short", 2, "8 characters"),
         (["--add-user", "ana@example.org", "--list-users"], "", 2, "stand alone"),
@@ -43,6 +44,7 @@ def test_users_are_added_listed_and_removed(users):
         ([".", "--host", "0.0.0.0"], "", 2, "in the clear"),
         ([".", "--host", "0.0.0.0", "--allow-plain-http"], "", 2, "no user or token is known"),
         ([".", "--host", "999.1.1.1"], "", 2, "--host '999.1.1.1' is no address"),
+        ([".", "--host", ""], "", 2, "--host '' is no address"),
         ([".", "--host", "[::1]"], "", 2, "--host '[::1]' is no address"),
         ([".", "--host", "203.0.113.7", "--allow-plain-http", "--token", "t"], "", 7, "(--host)"),
         ([".", "--token", ""], "", 2, "token 1 is empty"),
@@ -96,3 +98,12 @@ def test_who_signed_in_exports_over_tls_and_a_wrong_password_does_not(exportctl,
     assert (ended.status, ended.result["verified"]) == (0, True), ended.stderr
     connected = [line["state"] for line in ended.lines if line["event"] == "connection:changed"]
     assert connected[0] == "connected"
+
+
+@pytest.mark.parametrize("arguments", [["--list-users"], ["."]])
+def test_a_state_that_is_none_is_told_as_one_whatever_is_asked(users, exportctl, arguments):
+    (exportctl.home / "served").write_text("a file")
+    ended, stdout, stderr = users(*arguments)
+    assert (ended, stdout) == (11, "")
+    assert f"The state folder {exportctl.home / 'served'} cannot be used: " in stderr
+    assert "--state" in stderr

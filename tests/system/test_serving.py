@@ -4,6 +4,7 @@ import contextlib
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -99,11 +100,21 @@ def test_the_documented_copy_of_a_running_servers_state_is_a_state(served, tmp_p
 def test_what_was_hardly_meant_is_said_in_the_log(exportctl, served, tmp_path):
     settings = tmp_path / "serve.toml"
     settings.write_text('token = "a-token-of-this-file"\nlog_format = "json"\n')
-    settings.chmod(0o644)
+    settings.chmod(0o646)
     exportctl.environment["EXPORTCTL_SERVE_PROT"] = "80"
     with served("--config", settings) as process:
         process.terminate()
         stderr = process.communicate(timeout=60)[1].decode()
     assert "EXPORTCTL_SERVE_PROT is no setting. Did you mean EXPORTCTL_SERVE_PORT?" in stderr
     assert f"everybody on this machine can read the token there: chmod o= {settings}" in stderr
+    assert f"everybody on this machine can change the settings: chmod o-w {settings}" in stderr
     assert all(line.startswith('{"time"') for line in stderr.splitlines())
+
+
+def test_its_manager_is_told_once_it_answers(exportctl, served, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        exportctl.environment["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        with served():
+            assert manager.recv(100) == b"READY=1"

@@ -153,6 +153,8 @@ def _word(param: Any, value: Any, folder: Path) -> str:
     match value:
         case bool() | dict() | list():
             pass
+        case "" if param.metavar in _PATHS:
+            raise ValueError("is empty")
         case str() if param.metavar in _PATHS:
             return str(folder / value)
         case str() | int() | float():

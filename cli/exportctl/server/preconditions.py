@@ -8,7 +8,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import pwd
+import shutil
 import socket
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,6 +24,8 @@ _HINTS = {
     errno.EACCES: "Ports below 1024 are the system's: choose another --port, or have a proxy in front",
 }
 _LOOKS, _PAUSE = 100, 0.05
+_LEAST = 1 << 20
+"""Bytes of a disk that is not full."""
 
 
 class StartError(Exception):
@@ -56,18 +61,74 @@ def make_state(state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         (state / "jobs").mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise StartError(
-            "DISK_FULL" if full else "STATE_UNUSABLE",
-            f"The state folder {state} cannot be made: {error.strerror}",
-            "Free some space" if full else "Give another folder for the state (--state)",
-        ) from error
+        raise unusable(state, error) from error
+
+
+def check_owner(state: Path) -> None:
+    """Keep root from another user's state: what it made there, that user's server could not read. Raises StartError."""
+    owner = _owner(state)
+    if os.geteuid() == 0 and owner not in {None, _name(0)}:
+        raise StartError("STATE_UNUSABLE", f"The state folder {state} is that of {owner}, and this is root", _as(owner))
+
+
+def unusable(state: Path, error: Exception) -> StartError:
+    """Say what is wrong with a state folder, by the error that it met or was caused by, and what to do."""
+    cause = error.__cause__ or error
+    number = cause.errno if isinstance(cause, OSError) else None
+    sqlite = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    another = "or give another folder (--state)"
+    if not isinstance(cause, OSError | sqlite3.Error):
+        return StartError("STATE_UNUSABLE", f"{error} ({state})", f"Use that version, {another}")
+    if number in {errno.ENOSPC, errno.EDQUOT} or sqlite == sqlite3.SQLITE_FULL or (sqlite and _is_full(state)):
+        return StartError("DISK_FULL", f"The disk of the state folder {state} is full", f"Free some space, {another}")
+    code, where = "STATE_UNUSABLE", f"The state folder {state} cannot be used"
+    if number == errno.EROFS or sqlite == sqlite3.SQLITE_READONLY:
+        return StartError(code, f"{where}: it can only be read", f"Let it be written, {another}")
+    if number in {errno.EACCES, errno.EPERM}:
+        owner = _owner(state)
+        hint = _as(owner) if owner not in {None, _name(os.geteuid())} else "See who may do so (ls -ld, on each part)"
+        return StartError(code, f"{where}: {cause.strerror if isinstance(cause, OSError) else cause}", hint)
+    if sqlite in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+        hint = "Put a saved one in its place (docs/serving.md), or give another folder (--state)"
+        return StartError(code, f"{where}: {error}", hint)
+    said = cause.strerror if isinstance(cause, OSError) else error
+    return StartError(code, f"{where}: {said}", "Give another folder for the state (--state)")
+
+
+def _is_full(state: Path) -> bool:
+    """Say whether that is why SQLite could neither read nor write: it calls a file that cannot grow an I/O error."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(state).free < _LEAST
+    return False
+
+
+def _owner(path: Path) -> str | None:
+    """Return whose a file is, as far as that can be seen."""
+    try:
+        return _name(path.stat().st_uid)
+    except OSError:
+        return None
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
+
+
+def _as(owner: str | None) -> str:
+    return f"Run it as that user (sudo -u {owner}), or give another folder (--state)"
 
 
 @contextlib.asynccontextmanager
 async def alone(state: Path) -> AsyncIterator[None]:
     """Have the state folder for this server alone, which may have to wait for one that is just ending."""
-    with (state / "lock").open("w") as lock:
+    try:
+        lock = (state / "lock").open("w")
+    except OSError as error:
+        raise unusable(state, error) from error
+    with lock:
         for look in range(_LOOKS):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -26,7 +26,7 @@ from exportctl.server.connections import connection_for, most_connections, raise
 from exportctl.server.log import LogUnusableError
 from exportctl.server.logs import facts, log_to_stderr
 from exportctl.server.people.database import PeopleUnusableError
-from exportctl.server.preconditions import StartError, address_of, alone, bound, check_folder, make_state
+from exportctl.server.preconditions import address_of, alone, bound, check_folder, make_state, unusable
 from exportctl.server.semaphores import clear_semaphores
 from exportctl.server.settings import Settings
 
@@ -103,8 +103,7 @@ async def _opened(settings: Settings, stop: asyncio.Event) -> AsyncIterator[ASGI
         async with open_app(settings, stop) as app:
             yield app
     except (LogUnusableError, PeopleUnusableError) as error:
-        hint = "Give another folder for the state (--state), or use a newer exportctl"
-        raise StartError("STATE_UNUSABLE", str(error), hint) from error
+        raise unusable(settings.state, error) from error
 
 
 @contextlib.contextmanager

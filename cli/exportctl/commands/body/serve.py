@@ -25,6 +25,7 @@ from exportctl.server.export.limits import Limits, cores, pixels_for
 from exportctl.server.logs import facts
 from exportctl.server.preconditions import StartError, url_of
 from exportctl.server.run import serve as run_server
+from exportctl.server.service import tell_manager
 from exportctl.server.settings import Logging, Settings, Tls, projects_of
 
 _DAY: Final = 24 * 3600
@@ -77,6 +78,7 @@ def _serve(folders: list[str], listening: Listening, who: Who, settings: Setting
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.write(f"{url}\n" + "".join(f"token: {token}\n" for token in made))
             sys.stdout.flush()
+        tell_manager("READY=1")
         if sys.stderr is not None and sys.stderr.isatty():
             titles = ", ".join(project.title for project in settings.projects)
             sys.stderr.write(f"Serving {titles}. Jobs are kept in {kept}. Ctrl-C ends the server.\n")
@@ -144,15 +146,17 @@ def _remarks(listening: Listening, who: Who, said: Said) -> list[str]:
     remarks = misspelt(["folders", *(field.name for group in groups for field in dataclasses.fields(group))])
     if listening.tls_key and _is_for_all(listening.tls_key):
         remarks.append(f"everybody on this machine can read the private key: chmod o= {listening.tls_key}")
+    if said.config and _is_for_all(said.config, stat.S_IWOTH):
+        remarks.append(f"everybody on this machine can change the settings: chmod o-w {said.config}")
     # A token of the environment, or of the command line, is not the file's.
     if said.config and _is_for_all(said.config) and any(token in _text(said.config) for token in who.token or ()):
         remarks.append(f"everybody on this machine can read the token there: chmod o= {said.config}")
     return remarks
 
 
-def _is_for_all(path: str) -> bool:
+def _is_for_all(path: str, what: int = stat.S_IRWXO) -> bool:
     with contextlib.suppress(OSError):
-        return bool(Path(path).stat().st_mode & stat.S_IRWXO)
+        return bool(Path(path).stat().st_mode & what)
     return False
 
 
@@ -163,10 +167,10 @@ def _text(path: str) -> str:
 
 
 def _is_near(host: str) -> bool:
-    try:
-        return is_loopback(url_of(host, 0, is_secret=False))
-    except httpx.InvalidURL:
-        raise Usage(f"--host {host!r} is no address", hint="--host 0.0.0.0, or ::, is all of this machine") from None
+    with contextlib.suppress(httpx.InvalidURL):
+        if host:
+            return is_loopback(url_of(host, 0, is_secret=False))
+    raise Usage(f"--host {host!r} is no address", hint="--host 0.0.0.0, or ::, is all of this machine")
 
 
 def _check_reach(listening: Listening, *, is_secret: bool, is_known: bool) -> None:

@@ -16,6 +16,7 @@ from exportctl.server.people.database import PeopleUnusableError, open_people
 from exportctl.server.people.passwords import Passwords
 from exportctl.server.people.people import people_file
 from exportctl.server.people.users import BadUserError, Users, email_of, has_users
+from exportctl.server.preconditions import StartError, check_owner, unusable
 
 
 def is_wanted(who: Who) -> bool:
@@ -43,23 +44,38 @@ def change(who: Who, state: Path, folders: list[str]) -> int:
             else:
                 sys.stdout.write("".join(f"{visible(user.email)}\n" for user in users.all()))
         except BadUserError as error:
-            raise Usage(f"{who.add_user or who.remove_user}: {error}") from error
+            given = who.remove_user if who.add_user is None else who.add_user
+            raise Usage(f"{given!r}: {error}") from error
     return 0
 
 
 def are_there(state: Path) -> bool:
-    """Return whether anybody may sign in to a server with this state folder."""
-    if not people_file(state).exists():
-        return False
+    """Return whether anybody may sign in to a server with this state folder. Raises `CannotWrite`."""
+    with _in_words(state):
+        check_owner(state)
+        try:
+            people_file(state).stat()
+        except FileNotFoundError:
+            return False
     with _opened(state) as db:
         return has_users(db)
 
 
 @contextlib.contextmanager
 def _opened(state: Path) -> Iterator[sqlite3.Connection]:
-    try:
+    with _in_words(state):
+        check_owner(state)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.closing(open_people(people_file(state))) as db:
             yield db
+
+
+@contextlib.contextmanager
+def _in_words(state: Path) -> Iterator[None]:
+    try:
+        yield
+    except StartError as error:
+        raise CannotWrite(error.message, hint=error.hint, code=error.code) from error
     except (OSError, sqlite3.Error, PeopleUnusableError) as error:
-        raise CannotWrite(f"the users in {state}: {error}", hint="--state names another folder") from error
+        wrong = unusable(state, error)
+        raise CannotWrite(wrong.message, hint=wrong.hint, code=wrong.code) from error
