@@ -137,6 +137,40 @@ def test_one_user_has_not_all_requests():
     crowd.enter({}, "ben")
 
 
+class Rights:
+    """What a guard says; the first look at the people fails, and nothing ever changes them."""
+
+    def __init__(self):
+        self.faults = [OSError(5, "Input/output error")]
+        self.over = set()
+
+    def changes(self):
+        if self.faults:
+            raise self.faults.pop()
+        return 1
+
+    def holds(self, right):
+        return right.user not in self.over
+
+
+async def test_a_right_that_ends_by_itself_is_seen_to_end_and_a_fault_does_not_end_the_looking(monkeypatch, caplog):
+    monkeypatch.setattr(doorkeeper, "LOOK_SECONDS", 0)
+    out, rights = [], Rights()
+
+    async def turn_out(sid):
+        out.append(sid)
+
+    keeper = doorkeeper.Doorkeeper(rights, 2, turn_out)
+    for sid in ("ana", "ben"):
+        keeper.admit(sid, doorkeeper.Pass(user=sid))
+    looking = asyncio.create_task(keeper.run())
+    await until(lambda: not rights.faults)
+    rights.over.add("ana")
+    await until(lambda: out == ["ana"])
+    looking.cancel()
+    assert "It cannot be seen whose right has ended" in caplog.text
+
+
 async def test_a_socket_lasts_no_longer_than_the_right_it_was_opened_by(site):  # noqa: F811 - as above
     async with signed_in(site) as ana, signed_in(site) as other, contextlib.AsyncExitStack() as opened:
         token = (await ana.post("/api/auth/tokens", json={"name": "x"})).json()["data"]

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from argon2 import PasswordHasher
@@ -101,6 +102,41 @@ def test_a_token_whose_renewal_did_not_come_about_is_good_still(ana, sessions, m
     assert sessions.user_of(sessions.renew(refresh).access) == ana.id
     with pytest.raises(SessionOverError, match="used before"):
         sessions.renew(refresh)
+
+
+class Waiting(PasswordHasher):
+    """A hasher in whose midst something happens."""
+
+    def __init__(self):
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.meanwhile = lambda: None
+
+    def verify(self, hashed, password):
+        self.meanwhile()
+        return super().verify(hashed, password)
+
+
+async def test_a_password_that_is_changed_while_it_waits_for_its_turn_is_the_right_one_no_more(
+    db, clock, ids, ana, tmp_path
+):
+    hasher = Waiting()
+    users = Users(db, Passwords(hasher), clock, ids)
+
+    def meanwhile():
+        with contextlib.closing(open_people(tmp_path / "people.sqlite3")) as beside:
+            Users(beside, Passwords(CHEAP), clock, ids).set(ana.email, "another password")
+
+    hasher.meanwhile = meanwhile
+    assert await users.check(ana.email, PASSWORD) is None
+
+
+async def test_a_password_is_changed_and_its_sessions_are_ended_or_neither(users, ana, sessions, db):
+    pair = sessions.open(ana.id, remember=False)
+    db.execute("CREATE TRIGGER full BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(sqlite3.IntegrityError):
+        users.set(ana.email, "another password")
+    assert await users.check(ana.email, PASSWORD) == ana
+    assert sessions.user_of(pair.access) == ana.id
 
 
 def test_a_removed_user_leaves_neither_sessions_nor_tokens(users, ana, sessions, tokens):
@@ -209,6 +245,20 @@ def test_no_secret_is_in_the_files_and_only_their_owner_reads_them(ana, sessions
     assert b"ana@example.com" in kept
     assert not any(word.encode() in kept for word in (PASSWORD, pair.access, pair.refresh, secret))
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_whoever_comes_first_makes_the_database_and_the_others_use_it(tmp_path):
+    def opened(number):
+        open_people(tmp_path / f"{number // 8}").close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(opened, range(160)))
+
+
+def test_what_is_wrong_is_said_without_a_path_and_leaves_nothing_open(tmp_path):
+    with pytest.raises(PeopleUnusableError) as refused:
+        open_people(tmp_path)
+    assert str(refused.value) == "The users cannot be read: Is a directory"
 
 
 def test_a_newer_or_broken_database_is_left_alone_and_said(tmp_path):

@@ -6,6 +6,8 @@ for the others.
 """
 
 import asyncio
+import itertools
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -14,6 +16,9 @@ from exportctl.server.auth import Guard, Pass
 
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether a right has ended."""
+_LOOKS_A_MINUTE: Final = 60
+
+logger = logging.getLogger(__name__)
 
 
 class TooManySocketsError(Exception):
@@ -47,14 +52,21 @@ class Doorkeeper:
 
     async def run(self) -> None:
         """Turn out, for ever, whose right has ended."""
-        known = self._guard.changes()
-        while True:
+        known: object = None
+        for look in itertools.count():
             await asyncio.sleep(LOOK_SECONDS)
-            now = self._guard.changes()
-            if now == known:
-                continue
-            known = now
-            ended = {right for right in set(self._inside.values()) if not self._guard.holds(right)}
-            for sid in [sid for sid, right in self._inside.items() if right in ended]:
-                self.left(sid)
-                await self._turn_out(sid)
+            try:
+                now = self._guard.changes()
+                # A session that nobody renews ends without a change.
+                if now != known or look % _LOOKS_A_MINUTE == 0:
+                    await self._turn_out_ended()
+                known = now
+            except Exception:
+                # Looked again, whatever it was: who has no right any more must not stay.
+                logger.exception("It cannot be seen whose right has ended")
+
+    async def _turn_out_ended(self) -> None:
+        ended = {right for right in set(self._inside.values()) if not self._guard.holds(right)}
+        for sid in [sid for sid, right in self._inside.items() if right in ended]:
+            self.left(sid)
+            await self._turn_out(sid)

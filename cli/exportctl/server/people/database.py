@@ -43,22 +43,29 @@ def open_people(path: Path) -> sqlite3.Connection:
 
     Whoever may read it may not read it for long: its file is made for its owner alone before anything is in it.
     """
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        db = sqlite3.connect(path, isolation_level=None, timeout=10)
-        db.execute("PRAGMA journal_mode = WAL")
-        # The server asks it on its event loop, which must not wait for a disk at each session: what the power's failing
-        # takes are the last sign-ins, and people sign in again.
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version > SCHEMA_VERSION:
-            db.close()
+    with contextlib.ExitStack() as undo:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            undo.callback(db.close)
+            with contextlib.suppress(sqlite3.OperationalError):
+                # Locked: somebody who comes first as well is at it, for which this one does not wait by itself.
+                db.execute("PRAGMA journal_mode = WAL")
+            # The server asks it on its event loop, which must not wait for a disk at each session: what the power's
+            # failing takes are the last sign-ins, and people sign in again.
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA foreign_keys = ON")
+            with transaction(db):  # so that of two who come first one makes it
+                (version,) = db.execute("PRAGMA user_version").fetchone()
+                if version == 0:
+                    for statement in (*_SCHEMA.split(";"), f"PRAGMA user_version = {SCHEMA_VERSION}"):
+                        db.execute(statement)
+        except (OSError, sqlite3.Error) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise PeopleUnusableError(f"The users cannot be read: {said}") from error
+        if version > SCHEMA_VERSION:
             raise PeopleUnusableError("The users were written by a newer version")
-    except (OSError, sqlite3.Error) as error:
-        raise PeopleUnusableError(f"The users cannot be read: {error}") from error
+        undo.pop_all()
     return db
 
 

@@ -103,9 +103,9 @@ class Users:
         Passwords are looked at a few at a time; `allow` is called when it is this one's turn, and may raise.
         """
         row = self._db.execute("SELECT id, hash FROM users WHERE email = ?", (spelled(email),)).fetchone()
-        user_id, hashed = row or (None, None)
-        is_right = await self._passwords.is_right(hashed, password, allow)
-        return self.find(user_id) if is_right and user_id else None
+        is_right = await self._passwords.is_right(row and row[1], password, allow)
+        # As it is by now: a password that was changed while this one waited for its turn opens no session any more.
+        return next(iter(self._select("WHERE id = ? AND hash = ?", *row)), None) if is_right else None
 
     def _select(self, condition: str, *values: str) -> list[User]:
         query = f"SELECT id, email, created FROM users {condition} ORDER BY email"  # noqa: S608 - the condition is ours
