@@ -2,6 +2,7 @@
 value does not depend on the export.
 """
 
+import asyncio
 import json
 import re
 import shutil
@@ -128,3 +129,21 @@ async def test_handshakes_and_refusals_are_the_recorded_ones(server):
         assert handshake(await socket.recv()) in opened
         await socket.send(f'40{{"token":"{TOKEN}"}}')
         assert json.loads((await socket.recv())[2:]).keys() == {"sid"}
+
+
+async def test_a_socket_that_the_server_closes_is_closed_as_recorded(settings_for, cells):
+    """By the end of its session, or for a malformed frame: with no `41`, and no number in the close frame."""
+    lines = [line for path in sorted(RECORDED.glob("*.ndjson")) for line in transcript(path.stem)]
+    closed = [line for line in lines if line["dir"] == "ws-closed" and line["by"] == "server"]
+    numbers = {line["code"] for line in closed}
+    assert numbers
+    async with serving(settings_for(cells, handshake=0.5)) as server:
+        for frames in (["40", "42{not json"], []):
+            place = server.url.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+            async with connect(place, proxy=None) as socket:
+                for frame in frames:
+                    await socket.send(frame)
+                async with asyncio.timeout(20):
+                    told = [frame async for frame in socket]
+                assert "41" not in told
+                assert {socket.close_code} == numbers

@@ -29,21 +29,17 @@ from exportctl.server.handshakes import (
     problem_of,
     refuse,
 )
+from exportctl.server.messages import body_of, disconnected, numbered, once, to_socket
 from exportctl.server.reading import Reading
 
-LARGEST_BODY: Final = 1_000_000
-"""Bytes of one POST: `maxPayload` of the handshake."""
 PACKETS: Final = 10_000
 """In one POST; the library's own 16 is less than what a client sends that was away for a while."""
 MOST_ANSWERS: Final = 1000
 """Packets that may wait for a client that goes on asking: then it is not heard until it has taken some."""
-BODY_SECONDS: Final = 20.0
-"""How long a body may take to come."""
 
 UPGRADE_SECONDS: Final = 0.1
 """How long a request is held while its session is about to leave its polls: as the official implementation does."""
 _BEHIND: Final = 0.01
-_OK: Final = 200
 
 _SESSION: Final = "exportctl.session"
 """Where a request's scope has the session that it opened."""
@@ -160,13 +156,8 @@ class Doorway:
                 await _room(socket or self._server.sockets.get(scope.get(_SESSION)))
             return message
 
-        async def without_noop(message: Message) -> None:
-            # It ended the last poll, and is sent again behind the upgrade.
-            if message.get("text") != "6":
-                await send(message)
-
         try:
-            await self._app(scope, checked, without_noop)
+            await self._app(scope, checked, to_socket(send))
         finally:
             if socket is not None:
                 self._upgrades.pop(socket.sid, None)
@@ -208,8 +199,8 @@ class Doorway:
             await send(message)
 
         request = await receive()
-        polling = asyncio.create_task(self._pass_on(scope, _once(request, receive), answering, socket))
-        leaving = asyncio.create_task(_gone(receive))
+        polling = asyncio.create_task(self._pass_on(scope, once(request, receive), answering, socket))
+        leaving = asyncio.create_task(disconnected(receive))
         try:
             await asyncio.wait([polling, leaving], return_when=asyncio.FIRST_COMPLETED)
             if polling.done() or is_answered:
@@ -233,11 +224,11 @@ class Doorway:
             # Since this task was made.
             await answer(send, 200, b"6", b"text/plain; charset=UTF-8")
         else:
-            await self._app(scope, receive, _numbered(scope, receive, send))
+            await self._app(scope, receive, numbered(scope, receive, send))
 
     async def _post(self, scope: Scope, receive: Receive, send: Send, socket: Any) -> None:
         """Let a body through that is whole and well-formed; any other ends the session."""
-        body = await _body(receive)
+        body = await body_of(receive)
         if body is None or not self._are_packets(body, socket):
             await self._end(socket)
             await refuse(scope, receive, send, BAD_REQUEST)
@@ -252,7 +243,7 @@ class Doorway:
                 message = {**message, "body": b"ok"}
             await send(message)
 
-        await self._app(whole, _once(request, receive), _numbered(scope, receive, ok))
+        await self._app(whole, once(request, receive), numbered(scope, receive, ok))
         if socket.closed:
             if socket.sid not in self._polls:
                 self._left.append(socket.sid)
@@ -294,55 +285,3 @@ async def _is_alive(socket: Any) -> bool:
         return bool(await socket.check_ping_timeout())
     except Exception:  # noqa: BLE001 - it raises for a session that is closed, by its own types
         return False
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Read a body; None if it is too large, takes too long, or its client is gone."""
-    body = bytearray()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                body += message.get("body", b"")
-                if len(body) > LARGEST_BODY:
-                    return None
-                if not message.get("more_body", False):
-                    return bytes(body)
-    return None
-
-
-def _numbered(scope: Scope, receive: Receive, send: Send) -> Send:
-    """Return a `send` that refuses as all others do: of what has just ended the library has a text without a number."""
-    is_refused = False
-
-    async def sending(message: Message) -> None:
-        nonlocal is_refused
-        if message["type"] == "http.response.start":
-            is_refused = message["status"] != _OK
-        if not is_refused:
-            await send(message)
-        elif message["type"] == "http.response.body":
-            await refuse(scope, receive, send, SESSION_UNKNOWN)
-
-    return sending
-
-
-def _once(first: Message, receive: Receive) -> Receive:
-    """Return a `receive` that gives a message that was received already, then the others."""
-    given = False
-
-    async def receive_again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return first
-
-    return receive_again
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

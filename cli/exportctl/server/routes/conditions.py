@@ -8,7 +8,6 @@ from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.types import Receive
 
 from exportctl.server.answers import Refusal
 from exportctl.server.job import ArchiveFacts, JobRecord, Status
@@ -88,9 +87,3 @@ def disposition(name: str) -> str:
     """Spell a file name for every client (RFC 6266, RFC 8187): a plain one first, the true one beside it."""
     plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-
-
-async def disconnected(receive: Receive) -> None:
-    """Return when the client is gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

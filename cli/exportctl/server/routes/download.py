@@ -21,11 +21,11 @@ from exportctl.server import bodies
 from exportctl.server.answers import Refusal, answer
 from exportctl.server.contract import Endpoint, Header, Media, Parameter, Promise
 from exportctl.server.job import Status
+from exportctl.server.messages import disconnected
 from exportctl.server.routes import live
 from exportctl.server.routes.conditions import (
     archive_of,
     date_of,
-    disconnected,
     disposition,
     etag_of,
     gone,

@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from exportctl.server.answers import Refusal
 from exportctl.server.growth import Growth, LostError
 from exportctl.server.job import JobRecord
+from exportctl.server.messages import disconnected
 from exportctl.server.routes.conditions import (
     archive_of,
-    disconnected,
     disposition,
     etag_of,
     gone,
