@@ -8,6 +8,7 @@ and earlier where there are too many. Whoever asks at once is answered, however 
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import resource
@@ -28,6 +29,10 @@ MOST_WAITING: Final = 16
 _SPARE_FILES: Final = 500
 """For logs, archives, downloads and workers."""
 _WANTED_FILES: Final = 10_000
+_MOMENT: Final = 2.0
+"""How long a client may take nothing and be only slow, however many others want its place."""
+_LOOKED_AT: Final = 100
+"""Of those, how many are looked at for each that comes."""
 _LAST_SECONDS: Final = 1.0
 """How long a refusal may take to be read."""
 
@@ -40,13 +45,13 @@ class Connection(FileProtocol):
     """A connection whose requests have a head of a bounded size in a bounded time.
 
     Subclassed for each server, which sets `head_seconds`, `patience` (seconds in which a client must take something),
-    `most` (connections in all), and a `silent` and a `stalled` of its own.
+    `most` (connections in all), a `silent` (since when, by the loop's clock) and a `stalled` of its own.
     """
 
     head_seconds: ClassVar[float]
     patience: ClassVar[float]
     most: ClassVar[int]
-    silent: ClassVar[dict["Connection", None]]
+    silent: ClassVar[dict["Connection", float]]
     stalled: ClassVar[dict["Connection", None]]
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -58,11 +63,14 @@ class Connection(FileProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for a request; whoever has waited longest goes if there are too many."""
-        super().connection_made(transport)
-        self._taking = Patience(transport, self.patience, self._give_up)
+        self._speak_over(transport)
         self._expect()
         if len(self.silent) > MOST_SILENT or len(self.connections) > self.most:
             self._make_room()
+
+    def _speak_over(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._taking = Patience(transport, self.patience, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
@@ -89,7 +97,7 @@ class Connection(FileProtocol):
         self._is_in_head, self._head = False, 0
         self._heads += 1
         self._expect_no_more()
-        self.silent[self] = None
+        self.silent[self] = self.loop.time()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -105,8 +113,15 @@ class Connection(FileProtocol):
         """Wait for the next request."""
         self._answers += 1
         super().on_response_complete()
-        if not self.pipeline and not self.transport.is_closing():
+        if self.transport.is_closing():
+            self._see_off()
+        elif not self.pipeline:
             self._expect()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that has no more to ask, once its client has taken what it asked for."""
+        super().timeout_keep_alive_handler()
+        self._see_off()
 
     def handle_websocket_upgrade(self) -> None:
         """Leave the connection to the websocket."""
@@ -149,16 +164,27 @@ class Connection(FileProtocol):
 
     def _make_room(self) -> None:
         """End the connection that has waited longest to say what it wants, or to take what it asked for."""
-        longest = next(iter(self.silent), self)
-        if longest is self and self.stalled:
-            stalled = min(self.stalled, key=Connection.took)
-            if stalled.took() <= self.loop.time() - self.head_seconds:
-                longest = stalled
-        longest.transport.abort()
+        now = self.loop.time()
+        longest, since = next(iter(self.silent.items()), (self, now))
+        if len(self.silent) <= MOST_SILENT:
+            least = max(now - since, _MOMENT)
+            for one in tuple(itertools.islice(self.stalled, _LOOKED_AT)):
+                if one.waited() > least:
+                    longest = one
+                    break
+                self.stalled[one] = self.stalled.pop(one)  # others are looked at the next time
+        longest.give_way()
 
-    def took(self) -> float:
-        """Return when the client took something last, by the loop's clock."""
-        return self._taking.since if self._taking is not None else 0.0
+    def waited(self) -> float:
+        """Return for how many seconds the client has taken nothing that it should."""
+        return self._taking.waited() if self._taking is not None else 0.0
+
+    def give_way(self) -> None:
+        """End, and count no more from now on: of several that come at a time, each has one give way."""
+        self._expect_no_more()
+        self.unblocked()
+        self.connections.discard(self)
+        self.transport.abort()
 
     def _give_up(self) -> None:
         logger.info("A client that takes nothing is cut")
@@ -166,7 +192,7 @@ class Connection(FileProtocol):
 
     def _expect(self) -> None:
         self._expect_no_more()
-        self.silent[self] = None
+        self.silent[self] = self.loop.time()
         self._late = self.loop.call_later(self.head_seconds, self._cut)
 
     def _expect_no_more(self) -> None:
@@ -178,6 +204,28 @@ class Connection(FileProtocol):
     def _cut(self) -> None:
         if self._head:
             self._refuse(408, "HEAD_TOO_SLOW", "The request's head did not come in time")
+        elif self._owes():
+            self.timeout_keep_alive_handler()
+        else:
+            self.transport.abort()
+
+    def _owes(self) -> bool:
+        """Say whether the client has still to take something."""
+        return self._taking is not None and self._taking.untaken() > 0
+
+    def _see_off(self) -> None:
+        """Keep a connection that is being closed while its client takes the rest; over TLS it would have to agree."""
+        if self._is_lost or self._taking is None:
+            return
+        if self not in self.stalled:
+            self._taking.begin()
+            self.stalled[self] = None
+        self._expect_no_more()
+        self._late = self.loop.call_later(self.head_seconds, self._leave)
+
+    def _leave(self) -> None:
+        if self._owes():
+            self._see_off()
         else:
             self.transport.abort()
 
@@ -196,12 +244,6 @@ class Connection(FileProtocol):
         self.transport.close()
         # Closing waits for the client to take it.
         self.loop.call_later(_LAST_SECONDS, self.transport.abort)
-
-
-def connection_for(head_seconds: float, patience: float, most: int) -> type[Connection]:
-    """Return the kind of connection of one server."""
-    its = {"head_seconds": head_seconds, "patience": patience, "most": most, "silent": {}, "stalled": {}}
-    return type("ServersConnection", (Connection,), its)
 
 
 def raise_limit() -> None:

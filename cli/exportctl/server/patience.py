@@ -31,13 +31,12 @@ class Patience:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._left = 0
-        self.since = 0.0
-        """When it took something last, by the loop's clock."""
+        self._since = 0.0
 
     def begin(self) -> None:
         """Wait for the client from now on."""
         self.end()
-        self._left, self.since = self._untaken(), self._loop.time()
+        self._left, self._since = self.untaken(), self._loop.time()
         self._timer = self._loop.call_later(self._seconds / _LOOKS, self._look)
 
     def end(self) -> None:
@@ -46,20 +45,26 @@ class Patience:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
-        left, now = self._untaken(), self._loop.time()
+    def waited(self) -> float:
+        """Look, and return for how many seconds the client has taken nothing."""
+        left, now = self.untaken(), self._loop.time()
         if left != self._left:
-            self._left, self.since = left, now
-        elif now - self.since >= self._seconds:
+            self._left, self._since = left, now
+        return now - self._since
+
+    def _look(self) -> None:
+        if self.waited() >= self._seconds:
             self._timer = None
             self._give_up()
             return
         self._timer = self._loop.call_later(self._seconds / _LOOKS, self._look)
 
-    def _untaken(self) -> int:
+    def untaken(self) -> int:
         """Return the bytes that were written and not taken: the transport's, and the kernel's."""
-        ours = self._transport.get_write_buffer_size()
-        return ours + untaken(self._transport.get_extra_info("socket").fileno())
+        socket = self._transport.get_extra_info("socket")
+        if socket is None:  # over TLS, of a client that is gone
+            return 0
+        return self._transport.get_write_buffer_size() + untaken(socket.fileno())
 
 
 def untaken(descriptor: int) -> int:

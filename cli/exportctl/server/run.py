@@ -22,13 +22,14 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from exportctl.server.app import open_app
 from exportctl.server.certificates import Certificate
-from exportctl.server.connections import connection_for, most_connections, raise_limit
+from exportctl.server.connections import Connection, most_connections, raise_limit
 from exportctl.server.log import LogUnusableError
 from exportctl.server.logs import facts, log_to_stderr
 from exportctl.server.people.database import PeopleUnusableError
 from exportctl.server.preconditions import address_of, alone, bound, check_folder, make_state, unusable
 from exportctl.server.semaphores import clear_semaphores
 from exportctl.server.settings import Settings
+from exportctl.server.tls import TlsConnection
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +158,11 @@ class _PatientSocket(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
 
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """Wait no longer for a peer that was told of the end: over TLS it would have to agree to it."""
+        super().on_task_complete(task)
+        self.loop.call_later(_CLOSE_SECONDS, self.transport.abort)
+
     def _forgive(self) -> None:
         if self._cut is not None:
             self._cut.cancel()
@@ -206,7 +212,7 @@ def _configuration(app: ASGIApp, settings: Settings, certificate: Certificate | 
     Socket.stall = settings.stall
     return uvicorn.Config(
         app,
-        http=connection_for(settings.head_seconds, settings.patience, most_connections()),
+        http=_kind_of_connection(settings, certificate),
         ws=Socket,
         ws_max_size=_LARGEST_PACKET,
         ws_per_message_deflate=settings.compress,
@@ -219,5 +225,17 @@ def _configuration(app: ASGIApp, settings: Settings, certificate: Certificate | 
         # Whoever reaches a unix socket was let to it by its owner.
         forwarded_allow_ips="*" if settings.unix_socket else "127.0.0.1,::1",
         timeout_graceful_shutdown=_GRACE,
-        ssl_context_factory=None if certificate is None else lambda _configuration, _usual: certificate.context,
     )
+
+
+def _kind_of_connection(settings: Settings, certificate: Certificate | None) -> type[Connection]:
+    its: dict[str, Any] = {
+        "head_seconds": settings.head_seconds,
+        "patience": settings.patience,
+        "most": most_connections(),
+        "silent": {},
+        "stalled": {},
+    }
+    if certificate is None:
+        return type("ServersConnection", (Connection,), its)
+    return type("ServersConnection", (TlsConnection,), its | {"context": certificate.context})
