@@ -103,6 +103,20 @@ def cells(tmp_path):
 
 
 @pytest.fixture
+def many(tmp_path):
+    """A folder of 600 pictures: so many that the last one is still to be made when the first event has come."""
+    return write_images(tmp_path / "many", 600, size=400)
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """The gate of a job: there."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    return gate
+
+
+@pytest.fixture
 def folder(tmp_path):
     """Make an empty folder, to be made a project."""
     made = tmp_path / "project"

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -44,3 +46,28 @@ def die_once(mark):
         return "second time"
     Path(mark).touch()
     return die()
+
+
+def die_in_half_an_answer(mark):
+    """Die, at the first call, when a part of the answer is written; return a short one at the second."""
+    if Path(mark).exists():
+        return b"second time"
+    Path(mark).touch()
+    main = threading.main_thread().ident
+
+    def kill():
+        while True:
+            frame = sys._current_frames()[main]
+            # What writes the answer, its head being written.
+            if frame.f_code.co_name == "_send" and len(frame.f_locals["buf"]) > 1 << 20:
+                die()
+            time.sleep(0)
+
+    threading.Thread(target=kill, daemon=True).start()
+    return bytes(64 << 20)
+
+
+def read_for_ever(*_):
+    """Stand in for the reading of a project that does not end."""
+    while True:
+        time.sleep(1)

@@ -2,57 +2,17 @@
 
 import asyncio
 import errno
-import multiprocessing
-import os
 import random
-import signal
-import zipfile
 from pathlib import Path
-
-import pytest
 
 from exportctl.server import app
 from exportctl.server.app import open_app
 from exportctl.server.archive import ArchiveWriter
 from exportctl.server.pool import Pool
 from exportctl.server.sqlite_log import SqliteLog
+from server.at_work import ALL, ENDS, images_done, job_folder, worker_pids
 from server.conftest import make_endless, serving, write_images
-
-ENDS = {"export:completed", "export:failed", "export:cancelled"}
-ALL = {"annotationFormats": ["coco", "yolo", "json"], "metricsFormats": ["excel", "csv", "json"]}
-
-
-def job_folder(server, job_id):
-    return server.settings.state / "jobs" / job_id
-
-
-async def images_done(server, client, job_id, count):
-    """Wait until at least `count` images are made; returns how many are."""
-    seq = made = 0
-    while made < count:
-        params = {"after": seq, "wait": 20}
-        for event in (await client.get(server.job_path(job_id) + "/events", params=params)).json()["events"]:
-            seq = event["data"]["seq"]
-            assert event["event"] not in ENDS
-            if event["data"].get("stage") == "images":
-                made = event["data"]["stageProgress"]["current"]
-    return made
-
-
-def worker_pids():
-    return {process.pid for process in multiprocessing.active_children()}
-
-
-async def holds(condition):
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - other processes set no asyncio.Event
-            await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-def many(tmp_path):
-    # Large enough that the last one is still to be made when the first event has come.
-    return write_images(tmp_path / "many", 600, size=400)
+from server.pooling import holds
 
 
 async def test_a_good_run_tells_its_story_in_order_and_every_stage_to_its_end(server):
@@ -173,50 +133,6 @@ async def test_cancels_that_race_with_the_end_leave_one_end_and_what_it_says(set
             later = await client.get(server.job_path(job_id) + "/events", params={"after": len(events), "wait": 0})
             assert later.json()["events"] == []
         assert "export:cancelled" in ends
-
-
-async def test_a_killed_worker_costs_time_and_nothing_else(settings_for, tmp_path):
-    folder = write_images(tmp_path / "larger", 240, size=600)
-    async with serving(settings_for(folder)) as server, server.client() as client:
-        whole = await server.start(client, ALL)
-        await server.events(client, whole)
-        job_id = await server.start(client, ALL)
-        count = 0
-        for _ in range(3):
-            # So far apart that no second kill hits what the first one had tried again.
-            count = await images_done(server, client, job_id, count + 20)
-            os.kill(worker_pids().pop(), signal.SIGKILL)
-        end = (await server.events(client, job_id))[-1]
-        assert (end["event"], end["data"]["warnings"]) == ("export:completed", [])
-        names = [sorted(zipfile.ZipFile(job_folder(server, one) / "archive.zip").namelist()) for one in (whole, job_id)]
-        assert names[0] == names[1]
-        assert len(set(names[1])) == len(names[1])
-
-
-async def test_an_image_that_kills_its_worker_twice_is_named_and_all_others_are_drawn(settings_for, many):
-    async with serving(settings_for(many)) as server, server.client() as client:
-        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
-        await server.events_until(client, job_id, 1)
-        deadly = many / "cell 0600.png"
-        content = deadly.read_bytes()
-        make_endless(deadly)
-        await images_done(server, client, job_id, 599)
-        first = worker_pids()
-        for pid in first:
-            os.kill(pid, signal.SIGKILL)
-        await holds(lambda: worker_pids() - first)
-        for pid in worker_pids() - first:
-            os.kill(pid, signal.SIGKILL)
-        # Before the loop hears of it: what is read now is copied.
-        deadly.unlink()
-        deadly.write_bytes(content)
-        end = (await server.events(client, job_id))[-1]
-        assert end["event"] == "export:completed"
-        [warning] = end["data"]["warnings"]
-        assert warning.startswith("cell 0600.png: its worker process died twice")
-        names = zipfile.ZipFile(job_folder(server, job_id) / "archive.zip").namelist()
-        assert sum(name.startswith("visualizations/") for name in names) == 599
-        assert sum(name.startswith("images/") for name in names) == 600
 
 
 async def test_a_full_disk_fails_the_job_in_words_and_frees_what_it_took(server, monkeypatch):

@@ -141,9 +141,9 @@ def gate(monkeypatch):
     """What all work waits for."""
     gate, usual = asyncio.Event(), Pool.run
 
-    async def run(self, *args):
+    async def run(self, *args, **limit):
         await gate.wait()
-        return await usual(self, *args)
+        return await usual(self, *args, **limit)
 
     monkeypatch.setattr(Pool, "run", run)
     gate.set()

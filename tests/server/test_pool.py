@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exportctl.server.pool import Pool, Share, WithdrawnError, WorkerDiedError
+from exportctl.server.pool import Pool, WithdrawnError, WorkerDiedError
 from server import pool_tasks
+from server.pooling import HeldCrew, appears, settled, share, vanishes
 
 
 @pytest.fixture
@@ -16,40 +17,6 @@ async def pool():
     pool = Pool(2, grace=0.2)
     yield pool
     await pool.close()
-
-
-@pytest.fixture
-def gate(tmp_path):
-    gate = tmp_path / "gate"
-    gate.touch()
-    return gate
-
-
-def share(job, gate, user="ana"):
-    return Share(user=user, job=job, gate=gate)
-
-
-async def holds(condition):
-    """Wait for something that no event tells of."""
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - other processes set no asyncio.Event
-            await asyncio.sleep(0.01)
-
-
-async def appears(path):
-    await holds(path.exists)
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-async def vanishes(pid):
-    await holds(lambda: not is_alive(pid))
 
 
 async def test_tasks_run_in_other_processes_and_bring_back_results_and_errors(pool, gate):
@@ -61,39 +28,10 @@ async def test_tasks_run_in_other_processes_and_bring_back_results_and_errors(po
         await pool.run(share("a", gate), pool_tasks.fail, "as it was said")
 
 
-class HeldCrew:
-    """An executor that runs nothing until it is told to."""
-
-    def __init__(self, workers):
-        self.workers = workers
-        self.executor = self
-        self.submitted = []
-
-    def submit(self, work):
-        self.submitted.append((work, Future()))
-        return self.submitted[-1][1]
-
-    def shutdown(self, **_):
-        pass
-
-    def kill(self):
-        pass
-
-    async def run(self, number):
-        work, future = self.submitted[number]
-        future.set_result(work())
-        await settled()
-
-
-async def settled():
-    """Let the loop do all it can do at once."""
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
 async def test_at_most_twice_the_workers_are_out_at_once_and_jobs_take_turns(gate):
     crew = HeldCrew(2)
     pool = Pool(2, make_crew=lambda _: crew)
+    await pool.warm()
     order = []
     tasks = [asyncio.create_task(pool.run(share("long", gate), order.append, f"long {n}")) for n in range(8)]
     await settled()
@@ -110,6 +48,7 @@ async def test_at_most_twice_the_workers_are_out_at_once_and_jobs_take_turns(gat
 async def test_users_take_turns_whatever_the_number_of_their_jobs(gate):
     crew = HeldCrew(1)
     pool = Pool(1, make_crew=lambda _: crew)
+    await pool.warm()
     order = []
     tasks = [
         asyncio.create_task(pool.run(share(f"job {job}", gate), order.append, f"ana {job}{n}"))
@@ -126,8 +65,9 @@ async def test_users_take_turns_whatever_the_number_of_their_jobs(gate):
 
 
 async def test_any_executor_will_do(gate):
-    class Threads:
+    class Threads(HeldCrew):
         def __init__(self, workers):
+            super().__init__(workers)
             self.executor = ThreadPoolExecutor(workers)
 
         def kill(self):

@@ -83,7 +83,7 @@ async def test_whoever_waits_for_news_of_a_server_that_stops_is_told_to_ask_agai
         is_waiting.set()
         return await usual(self, seconds)
 
-    async def never(*_):
+    async def never(*_, **__):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Cursor, "wait", wait)

@@ -110,6 +110,15 @@ class Work:
             help="Pixels of an image that is drawn, as 500M; default: what a worker's share of the memory holds.",
         ),
     ] = None
+    image_minutes: Annotated[
+        float,
+        typer.Option(
+            "--image-minutes",
+            metavar="MINUTES",
+            min=0.01,
+            help="For how long one image may be worked on; then it is exported undrawn, with a warning.",
+        ),
+    ] = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,7 +123,7 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
         engine = Engine(settings, log, pool)
         await engine.open()
         # The first job would wait for this; the first request need not.
-        warming = asyncio.create_task(pool.warm())
+        warming, watching = asyncio.create_task(pool.warm()), asyncio.create_task(pool.watch())
         meters = Meters(engine, pool, lambda: log.appended, clock=settings.clocks.now)
         guard = Guard(settings.tokens, people)
         try:
@@ -142,7 +142,8 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
             # A worker that loses its server while it starts complains aloud; one that never starts is not waited for.
             await asyncio.wait([warming], timeout=_STARTING)
             await engine.close()
-            warming.cancel()
-            await asyncio.gather(warming, return_exceptions=True)
+            for task in (warming, watching):
+                task.cancel()
+            await asyncio.gather(warming, watching, return_exceptions=True)
     finally:
         await log.close()

@@ -4,10 +4,12 @@ They are forked from a clean process that has the image libraries loaded, so tha
 never outlive the server, whatever ends it, SIGKILL included, and Ctrl-C does not reach them.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -30,30 +32,69 @@ class Crew(Protocol):
     def executor(self) -> Executor:
         """Where tasks are submitted."""
 
+    def start(self) -> None:
+        """Start the workers, and wait until they work; raises what keeps them from it. From another thread."""
+
     def kill(self) -> None:
         """End every worker now, whatever it does."""
+
+    def is_lost(self) -> bool:
+        """Say whether a worker has ended."""
+
+    def is_gone(self, seconds: float) -> bool:
+        """Wait until every worker has ended; False when the time is up."""
 
 
 class ProcessCrew:
     """Workers as local processes, forked from a clean process that has the image libraries loaded."""
 
     def __init__(self, workers: int) -> None:
+        self._workers = workers
         self._context = _RememberingContext()
         self._context.set_forkserver_preload(PRELOADED)
+        self._killed = False
         name_semaphores()
         self._executor = ProcessPoolExecutor(workers, self._context, _begin_worker)
+        self._answers = self._executor._result_queue._writer  # type: ignore[attr-defined]  # noqa: SLF001 - see `kill`
 
     @property
     def executor(self) -> Executor:
         """Where tasks are submitted."""
         return self._executor
 
+    def start(self) -> None:
+        """Start the workers, and wait until they work; raises what keeps them from it. From another thread."""
+        try:
+            for future in [self._executor.submit(os.getpid) for _ in range(self._workers)]:
+                future.result()
+        finally:
+            if self._killed:
+                # Those that came into being since.
+                self.kill()
+
     def kill(self) -> None:
         """End every worker now, whatever it does."""
-        # All of them: one that is left waits for ever for a lock that another one took along.
-        for process in self._context.made:
-            if process.pid is not None:
-                process.kill()
+        self._killed = True
+        # All of them: one that is left waits for ever for a lock that another one took along. By number: where the
+        # process they were forked from was killed, they are taken for dead, and work on.
+        for pid, _ in self._context.begun():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # A worker that died while it answered leaves half an answer: who reads it waits for the rest until nobody can
+        # write it any more, and this process could.
+        self._answers.close()
+
+    def is_lost(self) -> bool:
+        """Say whether a worker has ended."""
+        return bool(wait([sentinel for _, sentinel in self._context.begun()], 0))
+
+    def is_gone(self, seconds: float) -> bool:
+        """Wait until every worker has ended; False when the time is up."""
+        until = time.monotonic() + seconds
+        left = {sentinel for _, sentinel in self._context.begun()}
+        while left and time.monotonic() < until:
+            left -= {*wait(left, until - time.monotonic())}
+        return not left
 
 
 class _RememberingContext(ForkServerContext):
@@ -61,15 +102,19 @@ class _RememberingContext(ForkServerContext):
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[ForkServerProcess] = []
+        self._made: list[ForkServerProcess] = []
 
     def Process(  # type: ignore[override]  # noqa: N802 - the name is theirs, and executors only call it
         self, *args: Any, **options: Any
     ) -> ForkServerProcess:
         """Make a process, and remember it."""
         process = ForkServerProcess(*args, **options)
-        self.made.append(process)
+        self._made.append(process)
         return process
+
+    def begun(self) -> list[tuple[int, int]]:
+        """Return number and sentinel of the processes that were started."""
+        return [(process.pid, process.sentinel) for process in self._made if process.pid is not None]
 
 
 def _begin_worker() -> None:

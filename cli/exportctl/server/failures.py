@@ -9,7 +9,7 @@ from exportctl.server.archive import SourceChangedError
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.job import JobError
 from exportctl.server.log import LogFullError
-from exportctl.server.pool import WorkerDiedError
+from exportctl.server.pool import TaskTooLongError, WorkerDiedError
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,13 @@ def failure_of(error: Exception, stage: str | None = None, item: str | None = No
                 hint="Give the server more memory, or export fewer images at once",
                 retryable=True,
             )
+        case TaskTooLongError():
+            known = JobError(
+                code="TASK_TOO_LONG",
+                message=f"A step of the export took longer than {_spelled(error.limit)}, and was ended",
+                hint="Export fewer images at once, or have the server started with more --image-minutes",
+                retryable=True,
+            )
         case OSError():
             logger.warning("A job failed: %s", error)
             known = JobError(
@@ -78,6 +85,20 @@ def failure_of(error: Exception, stage: str | None = None, item: str | None = No
                 retryable=True,
             )
     return JobFailedError(known, stage, item)
+
+
+def reason_of(end: WorkerDiedError | TaskTooLongError) -> str:
+    """Say why an image could not be drawn, to be read behind its name."""
+    if isinstance(end, TaskTooLongError):
+        return f"drawing it took longer than {_spelled(end.limit)}, and was ended"
+    return "its worker process died twice, perhaps for want of memory"
+
+
+def _spelled(seconds: float) -> str:
+    for unit, name in ((3600, "hour"), (60, "minute")):
+        if seconds >= unit and seconds % unit == 0:
+            return f"{seconds / unit:g} {name}" + ("s" if seconds > unit else "")
+    return f"{seconds:g} s"
 
 
 def _disk_full() -> JobError:

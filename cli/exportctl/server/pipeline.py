@@ -32,14 +32,14 @@ from exportctl.server.export.tasks import (
     steps,
     undrawn_task,
 )
-from exportctl.server.failures import failure_of, told_to_users
+from exportctl.server.failures import failure_of, reason_of, told_to_users
 from exportctl.server.files import JobFiles
 from exportctl.server.forecast import Forecast
 from exportctl.server.growth import Growths
 from exportctl.server.job import EventName, Status
 from exportctl.server.journal import Journal
 from exportctl.server.making import Making
-from exportctl.server.pool import Pool, Share, WorkerDiedError
+from exportctl.server.pool import Pool, Share, TaskTooLongError, WorkerDiedError
 from exportctl.server.progress import Reporter, Tally
 from exportctl.server.settings import Settings
 
@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 _READING = 0
 """The number of the reading in the ledger; the steps count from 1."""
+_WHOLE = 16
+"""So many times as long as the work on one image may that on many take: reading the project, a slice, a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,10 +242,10 @@ class Pipeline:
         forecast.begin(self._clock(), number, step.group, step.effort)
         try:
             outcome = await self._pool(step.call, *step.args)
-        except WorkerDiedError as death:
+        except (WorkerDiedError, TaskTooLongError) as end:
             if step.call is not image_task:
-                raise failure_of(death, stage) from death
-            outcome = await self._pool(undrawn_task, *step.args)
+                raise failure_of(end, stage) from end
+            outcome = await self._pool(undrawn_task, *step.args, reason_of(end))
         except Exception as error:
             raise failure_of(error, stage) from error
         await self._take(number, outcome, stage)
@@ -268,7 +270,8 @@ class Pipeline:
         return sealed
 
     async def _pool(self, work: Callable[..., T], *args: object) -> T:
-        return await self._shared.run(self._share, work, *args)
+        limit = self._settings.image_seconds * (1 if work is image_task else _WHOLE)
+        return await self._shared.run(self._share, work, *args, limit=limit)
 
     async def _take(self, number: int, outcome: Outcome, stage: str) -> None:
         """Put what a task made into the archive."""

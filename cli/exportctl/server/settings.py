@@ -59,6 +59,7 @@ class Settings:
     `heartbeat`: silence after which a running job is said to be alive. `coalesce`: least time between two progress
     events of a job. `retention`: how long a finished archive is kept; `archives_limit`: bytes that all of them may
     take, or no limit. `history`: how long a job that has ended is known. `limits`: of one export.
+    `image_seconds`: how long the work on one image may take; what is of many images may take sixteen times that.
     `stall`: how long a socket may take nothing before it is cut.
     `handshake`: how long a session may be open that is not connected, twice that at most. `ping`: time between pings
     of a session. `queue`: packets that may wait for one socket. `head_seconds`: how long the head of a request may
@@ -89,6 +90,7 @@ class Settings:
     history: float = 365 * 24 * 3600
     archives_limit: int | None = None
     limits: Limits = USUAL
+    image_seconds: float = 900
     logging: Logging = field(default_factory=Logging)
     stall: float = 30
     handshake: float = 45

@@ -116,6 +116,7 @@ def _settings(work: Work, said: Said, kept: Path) -> Settings:
             total_bytes=whole_amount(work.max_bytes),
             pixels=min(whole_amount(work.max_pixels) or pixels_for(workers), Limits().pixels),
         ),
+        image_seconds=work.image_minutes * _MINUTE,
         logging=Logging(level=said.log_level, is_json=said.log_format == "json", access=said.access_log),
         people=True,
     )

@@ -216,12 +216,11 @@ def image_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Ou
     )
 
 
-def undrawn_task(plan: Plan, index: int, options: ExportOptions, parts: str) -> Outcome:
-    """Hand on the original bytes alone of an image that killed its worker twice, with a warning that names it."""
+def undrawn_task(plan: Plan, index: int, options: ExportOptions, parts: str, why: str) -> Outcome:
+    """Hand on the original bytes alone of an image that no worker can draw, with a warning that names it."""
     made = image_task(plan, index, replace(options, visualizations=False), parts)
     copied = "; its bytes are exported as they are, without an overlay" if options.images else ""
-    warning = f"{made.item}: its worker process died twice, perhaps for want of memory{copied}"
-    return replace(made, warnings=(*made.warnings, warning))
+    return replace(made, warnings=(*made.warnings, f"{made.item}: {why}{copied}"))
 
 
 def annotation_task(  # noqa: PLR0917 - the arguments of a task travel as a tuple

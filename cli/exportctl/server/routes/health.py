@@ -31,7 +31,7 @@ def routes(site: Site) -> list[Endpoint]:
             log = f"unhealthy ({type(error).__name__})"
         parts: dict[str, dict[str, Any]] = {
             "log": {"status": log},
-            "pool": {"status": "healthy", **site.pool.counts()},
+            "pool": {"status": _status(site.pool.trouble()), **site.pool.counts()},
             "jobs": {"status": "healthy", **site.engine.counts(), "oldestWait": round(site.engine.oldest_wait(), 3)},
             "disk": await asyncio.to_thread(_disk, site.settings.state),
         }
@@ -74,6 +74,10 @@ def _in_pieces(whole: Response, pause: int) -> Response:
     return StreamingResponse(
         pieces(), whole.status_code, {**headers, "X-Accel-Buffering": "no", PAUSE_HEADER: str(pause)}
     )
+
+
+def _status(trouble: str) -> str:
+    return f"unhealthy ({trouble})" if trouble else "healthy"
 
 
 def _disk(state: Path) -> dict[str, Any]:
