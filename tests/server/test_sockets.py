@@ -187,6 +187,26 @@ async def test_a_short_history_names_the_older_jobs_that_still_run(settings_for,
         assert [job["id"] for job in answer["running"]] == jobs[:-1]
 
 
+async def test_a_list_of_jobs_leaves_out_what_would_make_it_megabytes(settings_for, tmp_path):
+    names = [f"cell {number:04}.png" for number in range(1, 102)]
+    folder = write_images(tmp_path / "many", len(names), size=8)
+    async with (
+        serving(settings_for(folder, jobs_at_once=0)) as server,
+        server.client() as client,
+        connected(server.url, TOKEN) as socket,
+    ):
+        few = await server.start(client, {"selectedImageIds": names[:1]})
+        many = await server.start(client, {"selectedImageIds": names})
+        listed = (await socket.call("export:history", {"projectId": server.project.id}))["jobs"]
+        assert [(job["id"], job["options"].get("selectedImageIds")) for job in listed] == [
+            (many, None),
+            (few, names[:1]),
+        ]
+        told = (await client.get(f"/api/projects/{server.project.id}/export/history")).json()
+        assert [job["options"]["selectedImageIds"] for job in told] == [names, names[:1]]
+        assert (await client.get(f"/api/export/{many}")).json() == told[0]
+
+
 async def test_a_silent_running_job_is_said_to_be_alive(settings_for, cells):
     async with (
         serving(settings_for(cells, heartbeat=0.05, jobs_at_once=0)) as server,

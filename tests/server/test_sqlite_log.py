@@ -119,7 +119,7 @@ QUESTIONS = {
     "append": lambda log: log.append(record(), EventName.PROGRESS, {}),
     "amend": lambda log: log.amend(record()),
     "job": lambda log: log.job("job"),
-    "jobs": lambda log: log.jobs(),
+    "newest": lambda log: log.newest("ana", None, 10),
     "unfinished": lambda log: log.unfinished(),
     "archives": lambda log: log.archives(),
     "retire": lambda log: log.retire("job", NOW),
@@ -139,12 +139,14 @@ async def test_whatever_is_wrong_with_the_database_is_an_error_of_the_log(log, t
 
 async def test_a_year_of_jobs_makes_no_question_look_at_all_of_them(log, tmp_path):
     asked = []
-    log._db.set_trace_callback(asked.append)  # what it asks, in its own words
-    await log.jobs(user="ana", limit=10)
-    await log.jobs(user="ana", project="p", limit=10)
+    for db in (log._db, log._reading):
+        db.set_trace_callback(asked.append)  # what it asks, in its own words
+    await log.newest("ana", None, 10)
+    await log.newest("ana", "p", 10)
     await log.archives()
     await log.forget(NOW)
-    log._db.set_trace_callback(None)
+    for db in (log._db, log._reading):
+        db.set_trace_callback(None)
     selects = [query for query in asked if query.startswith(("SELECT", "DELETE"))]
     assert len(selects) == 4
     with contextlib.closing(sqlite3.connect(tmp_path / "events.sqlite3")) as db:
@@ -152,6 +154,43 @@ async def test_a_year_of_jobs_makes_no_question_look_at_all_of_them(log, tmp_pat
     for query, plan in plans.items():
         assert not [step for step in plan if step.startswith("SCAN")], (query, plan)
         assert any("INDEX jobs_" in step for step in plan), (query, plan)
+
+
+async def test_whoever_asks_does_not_wait_for_what_is_being_written(log, monkeypatch):
+    begun, released, append = threading.Event(), threading.Event(), log._append
+
+    def slow(*args):
+        begun.set()
+        released.wait()
+        return append(*args)
+
+    made = await log.create(record())
+    monkeypatch.setattr(log, "_append", slow)
+    writing = asyncio.create_task(log.append(made, EventName.PROGRESS, {}))
+    try:
+        await asyncio.to_thread(begun.wait)
+        assert await log.job("job") == made
+        assert await log.newest("ana", None, 10) == ["job"]
+        assert await log.read("job", 0, 10) == []
+    finally:
+        released.set()
+    assert await log.job("job") == await writing
+
+
+async def test_a_long_log_is_forgotten_in_steps_between_which_others_write(log, monkeypatch):
+    monkeypatch.setattr(sqlite_log, "_FORGOTTEN_AT_ONCE", 10)
+    steps, forget = [], log._forget
+    monkeypatch.setattr(log, "_forget", lambda before: steps.append(before) or forget(before))
+    for number, events in enumerate((35, 1, 1)):
+        made = await log.create(record(f"job{number}"))
+        for _ in range(events - 1):
+            await log.append(made, EventName.PROGRESS, {})
+        await log.append(replace(made, status=Status.FAILED, completed=NOW), EventName.FAILED, {})
+    await log.forget(NOW + 1)
+    assert len(steps) >= 4
+    assert await log.newest("ana", None, 10) == []
+    with contextlib.closing(sqlite3.connect(log._path)) as db:
+        assert db.execute("SELECT count(*) FROM events").fetchone() == (0,)
 
 
 async def test_heads_of_jobs_that_have_ended_are_kept_for_a_while_only(log, monkeypatch):

@@ -24,6 +24,7 @@ from exportctl.server.tracing import request_id
 logger = logging.getLogger(__name__)
 
 _UNAUTHORIZED = 401
+_LONGEST_SELECTION = 100
 _WRONG_METHOD = 405
 _LATER = {"Retry-After": "30"}
 PAUSE_HEADER = "Export-Pause"
@@ -190,6 +191,14 @@ def status_of(record: JobRecord, now: float) -> bodies.Job:
         "projectName": record.project_name,
         "correlationId": record.correlation,
     }
+
+
+def row_of(record: JobRecord, now: float) -> bodies.Job:
+    """Spell a job's status for a list of many, its options without a long selection of images."""
+    row = status_of(record, now)
+    if len(record.options.get("selectedImageIds", ())) > _LONGEST_SELECTION:
+        row["options"] = {key: value for key, value in record.options.items() if key != "selectedImageIds"}
+    return row
 
 
 def sync_of(record: JobRecord) -> dict[str, Any]:

@@ -138,9 +138,9 @@ class Engine:
         """Find a job of this user."""
         return await self._log.job(job_id, user=user)
 
-    async def history(self, user: str, project: str | None, limit: int) -> Sequence[JobRecord]:
-        """Return jobs of this user, newest first."""
-        return await self._log.jobs(user=user, project=project, limit=limit)
+    async def history(self, user: str, project: str | None, limit: int) -> Sequence[str]:
+        """Return the ids of jobs of this user, newest first."""
+        return await self._log.newest(user, project, limit)
 
     def running(self, user: str) -> Sequence[JobRecord]:
         """Return this user's unfinished jobs."""

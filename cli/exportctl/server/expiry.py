@@ -41,18 +41,18 @@ class Expiry:
         Returns the seconds until the next archive's time is over, None if there is none.
         """
         kept = await self._log.archives()
-        total = sum(record.archive.size for record in kept if record.archive is not None)
-        for number, record in enumerate(kept, 1):
+        total = sum(archive.size for archive in kept)
+        for number, archive in enumerate(kept, 1):
             # The newest is somebody's next download, however large it is.
             too_many = self._limit is not None and total > self._limit and number < len(kept)
-            if record.archive is not None and (too_many or self._is_over(record)):
+            if too_many or archive.expires <= self._now():
                 # In this order: nobody is told of an archive that is not there.
-                await self._log.retire(record.id, self._now())
-                await asyncio.to_thread(remove, self._jobs / record.id)
-                total -= record.archive.size
+                await self._log.retire(archive.job, self._now())
+                await asyncio.to_thread(remove, self._jobs / archive.job)
+                total -= archive.size
         await self._log.forget(self._now() - self._history)
-        times = [record.archive.expires for record in kept if record.archive is not None and not self._is_over(record)]
-        return min(times) - self._now() if times else None
+        left = [archive.expires for archive in kept if archive.expires > self._now()]
+        return min(left) - self._now() if left else None
 
     def _is_over(self, record: JobRecord) -> bool:
         return record.archive is None or record.archive.expires <= self._now()

@@ -48,6 +48,15 @@ class IdempotencyKey:
     body: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptArchive:
+    """A job's archive, its size in bytes, and when its time is over (Unix seconds)."""
+
+    job: str
+    size: int
+    expires: float
+
+
 class EventLog(Protocol):
     """Jobs and their events. `open` first, `close` last; whatever is wrong with its place is a LogError."""
 
@@ -79,16 +88,17 @@ class EventLog(Protocol):
         Another's takes no other way than one that is not there: how long it took tells nobody which it was.
         """
 
-    async def jobs(
-        self, *, user: str | None = None, project: str | None = None, limit: int = 100
-    ) -> Sequence[JobRecord]:
-        """Return jobs, newest first."""
+    async def newest(self, user: str, project: str | None, limit: int) -> Sequence[str]:
+        """Return the ids of a user's jobs, newest first, of all projects where none is given.
+
+        Not the jobs: of each a hundred thousand images may be selected.
+        """
 
     async def unfinished(self) -> Sequence[JobRecord]:
         """Return the jobs without an end, oldest first."""
 
-    async def archives(self) -> Sequence[JobRecord]:
-        """Return the completed jobs whose archive was not retired, those that ended first first."""
+    async def archives(self) -> Sequence[KeptArchive]:
+        """Return the archives of completed jobs that were not retired, those of jobs that ended first first."""
 
     async def retire(self, job_id: str, now: float) -> None:
         """Note that the job's archive is gone: its time was over now, at the latest."""

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import socketio
 from engineio.async_socket import AsyncSocket
 
-from exportctl.server.answers import status_of, sync_of
+from exportctl.server import bodies
+from exportctl.server.answers import row_of, sync_of
 from exportctl.server.auth import TOKEN_NEEDED, TOKEN_WRONG, SignInError
 from exportctl.server.calls import Answer, RefusedCallError, refusal_of, text_of, whole_of
 from exportctl.server.connections import most_connections
@@ -210,15 +211,24 @@ class Sockets:
             raise RefusedCallError("PROJECT_NOT_FOUND", "No such project")
         limit = min(whole_of(data, "limit") or _HISTORY, _LONGEST_HISTORY)
         reader.watching.add(project or "")
-        jobs = await self.site.engine.history(reader.user, project, limit)
-        known, now = {job.id for job in jobs}, self.site.now()
-        running = [job for job in self.site.engine.running(reader.user) if job.project == project]
+        ids = await self.site.engine.history(reader.user, project, limit)
+        # One after another, and without what may be megabytes of each: all of it is one packet.
+        rows = {each: await self._row(reader, each) for each in ids}
+        for each in [each for each, row in rows.items() if row is not None and not Status(row["status"]).ended]:
+            if not self.site.engine.is_running(each):
+                rows[each] = await self._row(reader, each)  # it has ended meanwhile, and that was pushed
+        now = self.site.now()
+        running = {job.id: row_of(job, now) for job in self.site.engine.running(reader.user) if job.project == project}
         return {
             "ok": True,
-            "jobs": [status_of(job, now) for job in jobs],
+            "jobs": [row for each in ids if (row := running.pop(each, rows[each])) is not None],
             # Older than the `limit` newest, and still without an end: who lists jobs must not miss those.
-            "running": [status_of(job, now) for job in running if job.id not in known],
+            "running": list(running.values()),
         }
+
+    async def _row(self, reader: Reader, job_id: str) -> bodies.Job | None:
+        job = await self.site.engine.job(reader.user, job_id)
+        return None if job is None else row_of(job, self.site.now())
 
     async def _cancel_operation(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
         """Answer as protocol 1 does, with events; but here the job really ends, and only then is it said."""
@@ -259,7 +269,7 @@ class Sockets:
             if record.id in reader.ending and record.status.ended:
                 self._end_operation(reader, record)
             if record.project in reader.watching:
-                self._start(self._out.emit, reader, "export:history", {"job": status_of(record, self.site.now())})
+                self._start(self._out.emit, reader, "export:history", {"job": row_of(record, self.site.now())})
 
     def _end_operation(self, reader: Reader, record: JobRecord) -> None:
         reader.ending.discard(record.id)

@@ -1,8 +1,8 @@
 """The event log in one SQLite database, for one server process.
 
 Write-ahead log with `synchronous=NORMAL`: a commit survives the death of this process, SIGKILL included, and costs no
-fsync (the power failing may take the last commits, never the database). Every statement runs on one thread of its own,
-so that a checkpoint's fsync never stops the event loop, and statements need no lock.
+fsync (the power failing may take the last commits, never the database). Statements run on two threads, each with a
+connection of its own, so that they need no lock: what is asked waits neither for a commit nor for a checkpoint's fsync.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from exportctl.server.job import (
 from exportctl.server.log import (
     IdempotencyKey,
     JobEndedError,
+    KeptArchive,
     KeyConflictError,
     LogFullError,
     UnknownJobError,
@@ -44,7 +45,8 @@ T = TypeVar("T")
 KEY_SECONDS = 24 * 3600
 _LAST_WORDS = ENDS | {EventName.PHASE_CHANGED, EventName.DOWNLOAD_READY}
 _ENDED_HEADS = 1000
-_FORGOTTEN_AT_ONCE = 20
+_FORGOTTEN_AT_ONCE = 500
+"""Rows, of jobs and events."""
 _ENDED = tuple(status.value for status in Status if status.ended)
 
 
@@ -56,6 +58,7 @@ class SqliteLog:
         self._ballast = Ballast(path.with_name("ballast"))
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="event-log")
+        self._readers_thread = ThreadPoolExecutor(1, thread_name_prefix="event-log-reading")
         self._heads: dict[str, int] = {}
         self._last_ended: deque[str] = deque()
         self._tails = Tails()
@@ -65,6 +68,7 @@ class SqliteLog:
     async def open(self) -> None:
         """See EventLog: the database is made if it is not there."""
         self._db = await self._do(self._open)
+        self._reading = await self._ask(lambda: open_database(self._path))
 
     async def create(self, record: JobRecord, key: IdempotencyKey | None = None) -> JobRecord:
         """See EventLog."""
@@ -72,7 +76,7 @@ class SqliteLog:
 
     async def keyed(self, key: IdempotencyKey) -> JobRecord | None:
         """See EventLog."""
-        return await self._do(lambda: self._keyed(key))
+        return await self._ask(lambda: self._keyed(self._reading, key))
 
     async def append(self, record: JobRecord, name: str, data: Mapping[str, Any]) -> JobRecord:
         """See EventLog."""
@@ -95,23 +99,23 @@ class SqliteLog:
         found = await self._records("WHERE id = ? AND user = ifnull(?, user)", job_id, user)
         return found[0] if found else None
 
-    async def jobs(
-        self, *, user: str | None = None, project: str | None = None, limit: int = 100
-    ) -> Sequence[JobRecord]:
+    async def newest(self, user: str, project: str | None, limit: int) -> Sequence[str]:
         """See EventLog."""
-        wanted = {"user = ?": user, "project = ?": project}
-        known = {condition: value for condition, value in wanted.items() if value is not None}
-        where = f"WHERE {' AND '.join(known)}" if known else ""
-        return await self._records(f"{where} ORDER BY created DESC LIMIT ?", *known.values(), limit)
+        query = "SELECT id FROM jobs WHERE user = ? AND project = ifnull(?, project) ORDER BY created DESC LIMIT ?"
+        return [job_id for (job_id,) in await self._rows(query, user, project, limit)]
 
     async def unfinished(self) -> Sequence[JobRecord]:
         """See EventLog."""
         return await self._records("WHERE status NOT IN (?, ?, ?) ORDER BY created", *_ENDED)
 
-    async def archives(self) -> Sequence[JobRecord]:
+    async def archives(self) -> Sequence[KeptArchive]:
         """See EventLog."""
-        where = "WHERE expires IS NOT NULL AND status = ? ORDER BY json_extract(record, '$.completed'), created"
-        return await self._records(where, Status.COMPLETED)
+        query = (
+            "SELECT id, expires, json_extract(record, '$.archive.size') FROM jobs "
+            "WHERE expires IS NOT NULL AND status = ? ORDER BY json_extract(record, '$.completed'), created"
+        )
+        rows = await self._rows(query, Status.COMPLETED)
+        return [KeptArchive(job=job_id, expires=expires, size=size) for job_id, expires, size in rows]
 
     async def retire(self, job_id: str, now: float) -> None:
         """See EventLog."""
@@ -129,10 +133,10 @@ class SqliteLog:
             return known
         query = "SELECT seq, name, data FROM events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?"
         # Decoded on the thread too: a page of a long log must not keep the loop from others.
-        return await self._do(
+        return await self._ask(
             lambda: [
                 Event(seq=seq, name=name, data=orjson.loads(data))
-                for seq, name, data in self._db.execute(query, (job_id, after, limit))
+                for seq, name, data in self._reading.execute(query, (job_id, after, limit))
             ]
         )
 
@@ -152,10 +156,13 @@ class SqliteLog:
     async def close(self) -> None:
         """See EventLog."""
         try:
+            if hasattr(self, "_reading"):
+                await self._ask(self._reading.close)
             if hasattr(self, "_db"):
                 await self._do(self._db.close)
         finally:
             self._thread.shutdown()
+            self._readers_thread.shutdown()
 
     def _announce(self, job_id: str, event: Event) -> None:
         self.appended += 1
@@ -174,9 +181,16 @@ class SqliteLog:
         with as_log_errors():
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    async def _ask(self, work: Callable[[], T]) -> T:
+        with as_log_errors():
+            return await asyncio.get_running_loop().run_in_executor(self._readers_thread, work)
+
+    async def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return await self._ask(lambda: self._reading.execute(query, values).fetchall())
+
     async def _records(self, where: str, *values: object) -> list[JobRecord]:
         query = f"SELECT record, options FROM jobs {where}"  # noqa: S608 - `where` is one of the constants above
-        return await self._do(lambda: [_load(*row) for row in self._db.execute(query, values)])
+        return await self._ask(lambda: [_load(*row) for row in self._reading.execute(query, values)])
 
     # Everything below runs on the log's thread.
 
@@ -194,7 +208,7 @@ class SqliteLog:
             raise LogFullError("The disk with the event log is full")
         with transaction(self._db):
             if key is not None:
-                known = self._keyed(key)
+                known = self._keyed(self._db, key)
                 if known is not None:
                     return known
                 self._db.execute("DELETE FROM keys WHERE created < ?", (now - KEY_SECONDS,))
@@ -216,12 +230,12 @@ class SqliteLog:
             )
         return record
 
-    def _keyed(self, key: IdempotencyKey) -> JobRecord | None:
+    def _keyed(self, db: sqlite3.Connection, key: IdempotencyKey) -> JobRecord | None:
         query = (
             "SELECT keys.body, record, options FROM keys JOIN jobs ON jobs.id = keys.job "
             "WHERE keys.user = ? AND key = ? AND keys.created >= ?"
         )
-        row = self._db.execute(query, (key.user, key.key, self._clock() - KEY_SECONDS)).fetchone()
+        row = db.execute(query, (key.user, key.key, self._clock() - KEY_SECONDS)).fetchone()
         if row is None:
             return None
         body, *stored = row
@@ -287,12 +301,19 @@ class SqliteLog:
         """Remove some; true where there may be more. A few at a time: others have something to log meanwhile."""
         ended = ", ".join("?" * len(_ENDED))
         query = (
-            f"DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE status IN ({ended}) AND expires IS NULL "  # noqa: S608 - marks
-            "AND json_extract(record, '$.completed') < ? LIMIT ?)"
+            f"SELECT id FROM jobs WHERE status IN ({ended}) AND expires IS NULL "  # noqa: S608 - marks
+            "AND json_extract(record, '$.completed') < ? LIMIT ?"
         )
+        events = "DELETE FROM events WHERE job = ? AND seq IN (SELECT seq FROM events WHERE job = ? LIMIT ?)"
+        room = _FORGOTTEN_AT_ONCE
         with transaction(self._db):
-            found = self._db.execute(query, (*_ENDED, before, _FORGOTTEN_AT_ONCE)).rowcount
-        return found == _FORGOTTEN_AT_ONCE
+            for (job_id,) in self._db.execute(query, (*_ENDED, before, room)).fetchall():
+                room -= self._db.execute(events, (job_id, job_id, room)).rowcount
+                if room <= 0:
+                    return True
+                self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+                room -= 1
+        return room < _FORGOTTEN_AT_ONCE
 
 
 def _dump(record: JobRecord) -> str:

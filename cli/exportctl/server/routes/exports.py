@@ -1,15 +1,16 @@
 """Start an export, look at it, cancel it, list those of before."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
+import orjson
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
 from exportctl.server import bodies
-from exportctl.server.answers import Refusal, answer, number_of, object_of, status_of
+from exportctl.server.answers import Refusal, answer, answer_in_pieces, number_of, object_of, status_of
 from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
@@ -21,6 +22,8 @@ from exportctl.server.tracing import correlation_id
 _HISTORY = 10
 _LONGEST_HISTORY = 1000
 _LONGEST_TEXT = 1000
+_PIECE = 1 << 16
+"""Bytes of an answer that are sent together."""
 
 _ANNOTATIONS: list[bodies.Format] = [
     {"id": "coco", "name": "COCO", "description": "One COCO JSON file for all images"},
@@ -122,8 +125,7 @@ def routes(site: Site) -> list[Endpoint]:
         limit = number_of(request, "limit", _HISTORY, 1, _LONGEST_HISTORY)
         # A bare list, and an empty one for a project that nobody knows, as in protocol 1: jobs of a project that is no
         # longer served are still their user's.
-        jobs = await site.engine.history(user, project, limit)
-        return answer([status_of(job, site.now()) for job in jobs])
+        return answer_in_pieces(_told_of(site, user, await site.engine.history(user, project, limit)))
 
     base = "/api/projects/{project}/export"
     return [
@@ -134,6 +136,20 @@ def routes(site: Site) -> list[Endpoint]:
         Endpoint(f"{base}/{{job}}/cancel", cancel, _CANCEL, methods=["POST"]),
         Endpoint("/api/export/{job}", status, _STATUS),
     ]
+
+
+async def _told_of(site: Site, user: str, job_ids: Sequence[str]) -> AsyncIterator[bytes]:
+    """Spell a list of jobs, one read after another: each may be megabytes of selected images."""
+    text = b"["
+    for job_id in job_ids:
+        job = await site.engine.job(user, job_id)
+        if job is None:
+            continue  # forgotten meanwhile
+        if len(text) > _PIECE:
+            yield text
+            text = b""
+        text += (b"" if text == b"[" else b",") + orjson.dumps(status_of(job, site.now()))
+    yield text + b"]"
 
 
 @contextmanager
