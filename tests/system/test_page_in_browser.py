@@ -291,6 +291,44 @@ def test_the_token_of_an_address_signs_in_and_leaves_it_and_where_sockets_are_bl
         browser.tab.get_by_role("alert").filter(has_text="This token is not valid").wait_for()
 
 
+def test_who_signs_out_is_told_of_no_connection_that_is_lost(url):
+    with browsing("desktop") as browser:
+        browser.tab.clock.install()
+        browser.open(url)
+        browser.sign_in(EMAIL, PASSWORD)
+        browser.tab.get_by_role("button", name="Sign out").click()
+        browser.tab.get_by_role("heading", name="Sign in").wait_for()
+        for _ in range(2):
+            browser.tab.clock.fast_forward(10_000)
+        assert browser.said() == ""
+
+
+def test_a_socket_that_is_refused_for_another_reason_than_the_session_is_asked_for_now_and_then(url):
+    asked = []
+
+    def refuse(socket):
+        asked.append(socket)
+        socket.send('0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}')
+        socket.on_message(lambda _: socket.send('44{"message":"Too many sockets of one user"}'))
+
+    with browsing("desktop") as browser:
+        tab = browser.tab
+        tab.route_web_socket(re.compile("/socket.io/"), refuse)
+        tab.clock.install()
+        browser.open(url)
+        tab.clock.pause_at(tab.evaluate("Date.now()") + 60_000)
+        tab.get_by_label("Email").fill(EMAIL)
+        tab.get_by_label("Password").fill(PASSWORD)
+        tab.get_by_role("button", name="Sign in").click()
+        for times in (1, 2, 3):
+            tab.locator("#connection[data-state=lost]").wait_for()
+            for _ in range(20):  # round trips, in each of which it could ask again
+                tab.evaluate("fetch('api/health').then(() => 1)")
+            assert len(asked) == times
+            tab.clock.run_for(5000)
+        assert tab.get_by_role("heading", name="New export").is_visible()
+
+
 def reach(tab, name):
     """Press Tab until what is focused has this name, a visible ring around it all the while."""
     for _ in range(60):

@@ -12,6 +12,7 @@ const ANSWER_WITHIN = 60_000;
 const CANCEL_WITHIN = 15_000;
 /** A running job is heard of every 5 seconds; a socket that is mute this long is dead, whatever the network says. */
 const MUTE = 16_000;
+const REFUSED_AGAIN = 5000;
 
 export class Follower {
   #socket;
@@ -24,6 +25,7 @@ export class Follower {
   #heard = 0;
   #watch;
   #tell;
+  #isOver = false;
 
   /**
    * `tell.job(job, before)` for every change of a job (before: null for one that is new), `tell.state(state)` with
@@ -44,10 +46,11 @@ export class Follower {
     });
     this.#socket.on("connect", () => this.#connected());
     this.#socket.on("disconnect", (reason) => {
+      if (this.#isOver) return;
       tell.state("lost");
       if (reason === "io server disconnect") this.#socket.connect();
     });
-    this.#socket.on("connect_error", () => this.#failed());
+    this.#socket.on("connect_error", (refusal) => this.#failed(refusal));
     for (const name of EVENTS) this.#socket.on(name, (data) => this.#take(name, data));
     this.#socket.on("export:status-sync", (data) => this.#sync(data));
     this.#socket.on("export:heartbeat", (data) => this.#beat(data));
@@ -59,14 +62,15 @@ export class Follower {
   }
 
   close() {
+    this.#isOver = true;
     clearInterval(this.#watch);
     removeEventListener("online", this.#online);
     this.#socket.disconnect();
   }
 
-  /** Try at once, where the server could not say who we are. */
+  /** Try at once, where it does not by itself: the server refused us. */
   retry() {
-    this.#socket.connect();
+    if (!this.#isOver) this.#socket.connect();
   }
 
   get jobs() {
@@ -115,10 +119,12 @@ export class Follower {
     await this.#list();
   }
 
-  async #failed() {
+  async #failed(refusal) {
     this.#tell.state("lost");
-    // Active: it tries again by itself. Otherwise the server refused who we are.
-    if (!this.#socket.active && (await this.#tell.refused())) this.#socket.connect();
+    if (this.#socket.active) return; // It tries again by itself.
+    const isOfWho = refusal.message.startsWith("Authentication"); // Else of too many sockets, for one.
+    if (!isOfWho) setTimeout(() => this.retry(), REFUSED_AGAIN);
+    else if (await this.#tell.refused()) this.retry();
   }
 
   async #list() {

@@ -34,6 +34,7 @@ async function open() {
 function askWho(problem = "") {
   follower?.close();
   follower = null;
+  forgetLoss();
   list.clear();
   by("work").hidden = by("account").hidden = by("skip").hidden = true;
   by("signing").hidden = false;
@@ -151,11 +152,15 @@ function drawConnection(state) {
       say("The connection is lost. Exports go on; this page tries again.");
     }, LOST_AFTER);
   } else if (state === "live") {
-    clearTimeout(lost);
-    lost = 0;
     if (saidLost) say("The connection is back. All exports are up to date.");
-    saidLost = false;
+    forgetLoss();
   }
+}
+
+function forgetLoss() {
+  clearTimeout(lost);
+  lost = 0;
+  saidLost = false;
 }
 
 function changed(job, before) {
