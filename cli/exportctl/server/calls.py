@@ -32,6 +32,14 @@ def text_of(data: Mapping[str, Any], name: str) -> str | None:
     raise RefusedCallError("BAD_DATA", f"{name} must be a text of at most {LONGEST_TEXT} characters")
 
 
+def job_in(data: Mapping[str, Any]) -> str:
+    """Read which job a call is about; raises RefusedCallError."""
+    job_id = text_of(data, "jobId")
+    if not job_id:
+        raise RefusedCallError("BAD_DATA", "jobId must be a text")
+    return job_id
+
+
 def whole_of(data: Mapping[str, Any], name: str) -> int:
     """Read a whole number, 0 where it is missing; raises RefusedCallError."""
     value = data.get(name)

@@ -21,6 +21,18 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
+class Replay:
+    """A subscription on its way to its acknowledgement.
+
+    `is_wanted`: it was not unsubscribed meanwhile; `is_last`: nor followed by another one of the same job.
+    """
+
+    job_id: str
+    is_wanted: bool = True
+    is_last: bool = True
+
+
+@dataclass(eq=False, slots=True)
 class Reader:
     """One connected socket.
 
@@ -33,8 +45,26 @@ class Reader:
     subscribed: bool = False
     watching: set[str] = field(default_factory=set)
     ending: set[str] = field(default_factory=set)
+    replays: set[Replay] = field(default_factory=set)
     calls: int = 0
     gone: bool = False
+
+    def begin(self, job_id: str) -> Replay:
+        """Note a subscription; take it out of `replays` when it is answered."""
+        for earlier in self._replays_of(job_id):
+            earlier.is_last = False
+        replay = Replay(job_id)
+        self.replays.add(replay)
+        return replay
+
+    def end(self, job_id: str) -> None:
+        """Tell it of the job no more, whatever was begun."""
+        for replay in self._replays_of(job_id):
+            replay.is_wanted = False
+        self.stop(job_id)
+
+    def _replays_of(self, job_id: str) -> list[Replay]:
+        return [replay for replay in self.replays if replay.job_id == job_id]
 
     def stop(self, job_id: str) -> None:
         """Tell it of the job no more."""

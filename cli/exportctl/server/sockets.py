@@ -19,14 +19,14 @@ from engineio.async_socket import AsyncSocket
 from exportctl.server import bodies
 from exportctl.server.answers import row_of, sync_of
 from exportctl.server.auth import TOKEN_NEEDED, TOKEN_WRONG, SignInError
-from exportctl.server.calls import Answer, RefusedCallError, refusal_of, text_of, whole_of
+from exportctl.server.calls import Answer, RefusedCallError, job_in, refusal_of, text_of, whole_of
 from exportctl.server.connections import most_connections
 from exportctl.server.cursor import Cursor, start_of
 from exportctl.server.doorkeeper import Doorkeeper, TooManySocketsError
 from exportctl.server.doorway import Server
 from exportctl.server.handshakes import signs_of
 from exportctl.server.job import ENDS, JobRecord, Status, timestamp
-from exportctl.server.outgoing import Outgoing, Reader
+from exportctl.server.outgoing import Outgoing, Reader, Replay
 from exportctl.server.silence import Silent
 from exportctl.server.site import Site
 
@@ -172,6 +172,14 @@ class Sockets:
         return guarded
 
     async def _subscribe(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
+        # Noted before anything is waited for: calls begin in the order in which they were sent, and end in any.
+        replay = reader.begin(job_in(data))
+        try:
+            return await self._replay(reader, data, replay)
+        finally:
+            reader.replays.discard(replay)
+
+    async def _replay(self, reader: Reader, data: Mapping[str, Any], replay: Replay) -> Answer:
         record = await self._job(reader, data)
         after, gap = start_of(record, whole_of(data, "after"), text_of(data, "log"))
         if not reader.subscribed:
@@ -181,10 +189,13 @@ class Sockets:
         reader.stop(record.id)
         await self._out.emit(reader, "export:status-sync", sync_of(record))
         cursor = Cursor(self.site.log, record.id, after)
-        while await self._tell(reader, cursor) or (cursor.after < record.last_seq and not reader.gone):
+        while await self._tell(reader, cursor, replay) or (cursor.after < record.last_seq and not reader.gone):
+            if not replay.is_wanted:
+                raise RefusedCallError("UNSUBSCRIBED", "This job was unsubscribed meanwhile")
             record = await self._job(reader, data)  # which may be forgotten meanwhile
-        # Its task begins after the acknowledgement is queued: between this return and that nothing is waited for.
-        self._follow(reader, record.id, cursor.after)
+        if replay.is_last and replay.is_wanted:
+            # Its task begins after the acknowledgement is queued: between this and that nothing is waited for.
+            self._follow(reader, record.id, cursor.after)
         return {
             "ok": True,
             "protocol": 2,
@@ -195,9 +206,11 @@ class Sockets:
         }
 
     async def _unsubscribe(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
+        reader.end(job_in(data))
         record = await self._job(reader, data)
-        reader.subscribed = True
-        reader.stop(record.id)
+        if not reader.subscribed:
+            reader.subscribed = True
+            reader.stop(record.id)
         return {"ok": True}
 
     async def _cancel(self, reader: Reader, data: Mapping[str, Any]) -> Answer:
@@ -251,10 +264,7 @@ class Sockets:
         return said
 
     async def _job(self, reader: Reader, data: Mapping[str, Any]) -> JobRecord:
-        job_id = text_of(data, "jobId")
-        if not job_id:
-            raise RefusedCallError("BAD_DATA", "jobId must be a text")
-        record = await self.site.engine.job(reader.user, job_id)
+        record = await self.site.engine.job(reader.user, job_in(data))
         if record is None:
             raise RefusedCallError("JOB_NOT_FOUND", "No such export job")
         return record
@@ -308,11 +318,11 @@ class Sockets:
                 beat = {"jobId": cursor.job_id, "lastSeq": cursor.after, "timestamp": now}
                 await self._out.emit(reader, "export:heartbeat", beat)
 
-    async def _tell(self, reader: Reader, cursor: Cursor) -> str | None:
+    async def _tell(self, reader: Reader, cursor: Cursor, replay: Replay | None = None) -> str | None:
         """Send the next page of events; returns the name of the last one, None when there was nothing."""
         events = await cursor.take(_PAGE)
         for event in events:
             await self._out.tell(reader, cursor.job_id, event)
-            if reader.gone:
+            if reader.gone or (replay is not None and not replay.is_wanted):
                 return None
         return events[-1].name if events else None
