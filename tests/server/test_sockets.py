@@ -113,7 +113,7 @@ async def test_a_subscribed_socket_hears_of_its_jobs_only_until_it_unsubscribes(
 
 
 async def test_what_is_subscribed_and_unsubscribed_in_one_breath_ends_as_the_last_word_says(settings_for, tmp_path):
-    """As by a page that is left before it is there: calls are answered in any order, and count in that of their sending."""
+    """As by a page that is left before it is there: calls count in the order of their sending."""
     settings = settings_for(write_images(tmp_path / "many", 150), coalesce=0.001, queue=4)
     async with serving(settings) as server, server.client() as client:
         done = await server.start(client)
