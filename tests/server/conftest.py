@@ -90,10 +90,14 @@ def write_images(folder, count, size=64):
     return folder
 
 
-def make_endless(path):
-    """Turn an image into one whose reading never ends: a named pipe that nobody writes to."""
-    path.unlink()
+def make_endless(server, job_id, index):
+    """Let the drawing of an image never end: where its overlay is looked for lies a named pipe that nobody writes to.
+
+    The job must have begun. Returns where the pipe is.
+    """
+    path = server.settings.state / "jobs" / job_id / "work-1" / "parts" / f"overlay-{index}.png"
     os.mkfifo(path)
+    return path
 
 
 @pytest.fixture

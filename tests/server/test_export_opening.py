@@ -1,16 +1,20 @@
-"""What comes in a file's place after the folder was read is not exported, wherever it leads."""
+"""What comes in a file's place after the folder was read is neither exported nor read, wherever it leads."""
 
+import json
 import os
 import shutil
 
 import pytest
 
 from exportctl.server.archive import ArchiveWriter
-from exportctl.server.export.opening import held_within, open_within
+from exportctl.server.export import planning
+from exportctl.server.export.folder import list_folder
+from exportctl.server.export.opening import HeldFolder, held_within, open_within
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.tasks import image_task, plan_export
 from exportctl.server.making import _append
 from server.conftest import write_images
+from server.project_folders import CORNERS, coco, image, labelme, shape
 
 
 @pytest.fixture
@@ -96,3 +100,61 @@ def test_an_image_that_was_replaced_by_a_link_gives_a_warning_and_nothing_of_wha
     assert (outside / "b/x.png").read_bytes() not in (tmp_path / "archive.zip").read_bytes()
     assert any("the file is gone or cannot be read any more" in warning for warning in warnings)
     assert len(warnings) == (2 if when == "before it is drawn" else 1)
+
+
+POLYGONS = {
+    "annotations.json": json.dumps(coco("a.png", categories=[{"id": 7, "name": "secret"}])),
+    "a.json": json.dumps(labelme(shape("polygon", CORNERS, label="secret"))),
+    "a.txt": "0 .1 .1 .9 .1 .9 .9",
+    "data.yaml": "names: [secret]",
+}
+
+
+@pytest.mark.parametrize("way", ["a link out of the folder", "a pipe", "a folder that is a link"])
+@pytest.mark.parametrize("name", POLYGONS)
+def test_no_polygons_are_read_of_what_came_in_their_files_place(tmp_path, monkeypatch, name, way):
+    folder, outside = tmp_path / "project/cells", tmp_path / "outside"
+    for place, text in ((folder, "{}"), (outside, POLYGONS[name])):
+        image(place, "a.png")
+        (place / name).write_text(text)
+
+    def exchanged(_folder):
+        listing = list_folder(str(folder.parent))
+        if way == "a folder that is a link":
+            shutil.rmtree(folder)
+            folder.symlink_to(outside)
+        else:
+            (folder / name).unlink()
+            (folder / name).symlink_to(outside / name) if way.startswith("a link") else os.mkfifo(folder / name)
+        return listing
+
+    monkeypatch.setattr(planning, "open_folder", exchanged)
+    plan = plan_export(str(folder.parent), str(tmp_path / "plan"), ExportOptions())
+    assert "secret" not in (tmp_path / "plan.categories").read_text()
+    assert plan.polygons == 0
+    assert any(warning.startswith(f"cells/{name} cannot be read") for warning in plan.warnings)
+
+
+def test_a_folder_that_became_a_link_while_the_project_was_listed_is_not_looked_into(place, monkeypatch):
+    folder, outside = place
+    look = HeldFolder.open_folder
+
+    def exchanging(self, path):
+        if path == "a":
+            replaced(folder, outside, "a folder that is a link")
+        return look(self, path)
+
+    monkeypatch.setattr(HeldFolder, "open_folder", exchanging)
+    listing = list_folder(str(folder))
+    assert (listing.images, listing.unreadable) == ([], ["a"])
+
+
+def test_an_image_that_became_a_pipe_keeps_no_worker(place, tmp_path):
+    folder, outside = place
+    shutil.copy(outside / "cell 0001.png", folder / "a/b/x.png")
+    plan = plan_export(str(folder), str(tmp_path / "plan"), ExportOptions())
+    replaced(folder, outside, "a pipe")
+    (tmp_path / "parts").mkdir()
+    assert image_task(plan, 0, ExportOptions(), str(tmp_path / "parts")).warnings == (
+        "a/b/x.png cannot be read (it is no regular file); its bytes are exported as they are, without an overlay",
+    )

@@ -20,11 +20,11 @@ class Slow:
         self.held = None
         self.begun, self.released = threading.Event(), threading.Event()
 
-    def __call__(self, path):
+    def __call__(self, path, *more):
         if self.held is not None and self.held in path:
             self.begun.set()
             self.released.wait()
-        return self.work(path)
+        return self.work(path, *more)
 
 
 @pytest.fixture

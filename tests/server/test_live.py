@@ -1,34 +1,32 @@
 """The archive over HTTP while it is made: early, in order, durable, and cut where there will be none."""
 
 import asyncio
-import os
 
 import httpx
 import pytest
 
 from exportctl.server.archive import ArchiveWriter
-from server.conftest import OTHER_TOKEN, serving, write_images
+from server.conftest import OTHER_TOKEN, make_endless, serving, write_images
 
 DRAWN = {"includeOriginalImages": False}
 
 
 @pytest.fixture
 def held(tmp_path):
-    """A folder whose export stands still at its last image until `go`."""
+    """A folder whose export stands still at its last image from `hold` until `go`."""
     folder = write_images(tmp_path / "held", 40, size=200)
-    last = folder / "cell 0040.png"
 
     class Held:
         path = folder
+        gate = None
 
-        @staticmethod
-        def hold():
-            last.unlink()
-            os.mkfifo(last)
+        @classmethod
+        def hold(cls, server, job_id):
+            cls.gate = make_endless(server, job_id, 39)
 
-        @staticmethod
-        async def go():
-            await asyncio.to_thread(last.write_bytes, b"")  # whoever reads it finds no picture, and goes on
+        @classmethod
+        async def go(cls):
+            await asyncio.to_thread(cls.gate.write_bytes, b"")  # whoever reads it finds no overlay, and draws one
 
     return Held
 
@@ -37,7 +35,7 @@ async def begun(server, client, held):
     """Start the export, held at its last image; return the job's id and the path of its archive."""
     job_id = await server.start(client, DRAWN)
     await server.events_until(client, job_id, 1)
-    held.hold()
+    held.hold(server, job_id)
     return job_id, server.job_path(job_id) + "/download"
 
 

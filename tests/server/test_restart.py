@@ -224,7 +224,8 @@ async def test_jobs_that_waited_keep_their_turn_and_a_cancelled_one_stays_cancel
     async with serving(settings) as server, server.client() as client:
         path = f"/api/projects/{server.settings.projects[1].id}/export"
         running = (await client.post(path, json={})).json()["jobId"]
-        make_endless(many / "cell 0200.png")
+        await client.get(f"/api/export/{running}/events", params={"wait": 20})
+        make_endless(server, running, 199)
         waiting = [await server.start(client) for _ in range(3)]
         async with server.client(OTHER_TOKEN) as other:
             theirs = await server.start(other)

@@ -25,13 +25,14 @@ def cells(tmp_path):
 class Run:
     """A `run` whose job stands still at its last image, with bytes of the archive on disk here."""
 
-    def __init__(self, exportctl, served, cells, *options):
-        self.command, self.cells, self.last = exportctl, cells, cells / "cell 0030.png"
+    def __init__(self, exportctl, served, *options):
+        self.command = exportctl
         self.events = exportctl.folder / "events.ndjson"
         words = ["run", "cells", *served.options, *DRAWN[:1], "--events", self.events, *options]
         self.process = exportctl.start(*words)
         until(lambda: self.has("export:started"), "the job to start")
-        self.last.unlink()
+        [parts] = (exportctl.home / "served").glob("jobs/*/work-1/parts")
+        self.last = parts / "overlay-29.png"  # is looked for before it is drawn
         os.mkfifo(self.last)
 
     def lines(self):
@@ -46,7 +47,7 @@ class Run:
         return self
 
     def go(self):
-        self.last.write_bytes(b"")  # whoever reads it finds no picture, and goes on
+        self.last.write_bytes(b"")  # whoever reads it finds no overlay, and draws one
 
     def end(self):
         return end_of(self.process, 60, "the rest")
@@ -70,8 +71,8 @@ def story(lines):
     return [{key: line[key] for key in line if key not in DIFFERS} for line in lines if "serverSeq" in line]
 
 
-def test_bytes_come_between_the_lines_of_processing_which_are_those_of_any_run(exportctl, served, cells):
-    run = Run(exportctl, served, cells, "-o", "it.zip").until_bytes()
+def test_bytes_come_between_the_lines_of_processing_which_are_those_of_any_run(exportctl, served):
+    run = Run(exportctl, served, "-o", "it.zip").until_bytes()
     early = [line for line in run.lines() if line.get("phase") == "downloading"]
     assert all((line["totalBytes"], line["progress"]) == (None, None) and line["bytes"] > 0 for line in early)
     run.go()
@@ -91,8 +92,8 @@ def test_bytes_come_between_the_lines_of_processing_which_are_those_of_any_run(e
 
 
 @pytest.mark.parametrize("way", ["cancel", "fail"])
-def test_a_job_that_ends_badly_takes_what_was_fetched_along(exportctl, served, cells, way):
-    run = Run(exportctl, served, cells, "-o", "it.zip").until_bytes()
+def test_a_job_that_ends_badly_takes_what_was_fetched_along(exportctl, served, way):
+    run = Run(exportctl, served, "-o", "it.zip").until_bytes()
     assert len(run.left()) == 2
     if way == "cancel":
         run.process.send_signal(signal.SIGINT)
@@ -104,8 +105,8 @@ def test_a_job_that_ends_badly_takes_what_was_fetched_along(exportctl, served, c
     assert run.left() == []
 
 
-def test_a_killed_command_is_gone_on_with_while_the_job_still_runs(exportctl, served, cells):
-    run = Run(exportctl, served, cells, "-o", "it.zip").until_bytes()
+def test_a_killed_command_is_gone_on_with_while_the_job_still_runs(exportctl, served):
+    run = Run(exportctl, served, "-o", "it.zip").until_bytes()
     run.process.kill()
     run.process.communicate()
     [partial, _] = run.left()
@@ -119,10 +120,10 @@ def test_a_killed_command_is_gone_on_with_while_the_job_still_runs(exportctl, se
     assert run.left() == ["it.zip"]
 
 
-def test_a_connection_that_breaks_is_read_on(exportctl, served, cells):
+def test_a_connection_that_breaks_is_read_on(exportctl, served):
     with Proxy(served.url) as proxy:
         served.url = proxy.url
-        run = Run(exportctl, served, cells, "-o", "it.zip").until_bytes()
+        run = Run(exportctl, served, "-o", "it.zip").until_bytes()
         proxy.do(Cut(by="reset"))
         until(lambda: run.has("log"), "the break to be told")
         run.go()
@@ -131,8 +132,8 @@ def test_a_connection_that_breaks_is_read_on(exportctl, served, cells):
     assert hashlib.sha256((exportctl.folder / "it.zip").read_bytes()).hexdigest() == run.lines()[-1]["sha256"]
 
 
-def test_a_pipe_has_bytes_before_the_job_ends(exportctl, served, cells):
-    run = Run(exportctl, served, cells, "-o", "-")
+def test_a_pipe_has_bytes_before_the_job_ends(exportctl, served):
+    run = Run(exportctl, served, "-o", "-")
     first = os.read(run.process.stdout.fileno(), 4)
     assert not run.has("export:completed")
     run.go()
@@ -141,18 +142,15 @@ def test_a_pipe_has_bytes_before_the_job_ends(exportctl, served, cells):
     assert zipfile.ZipFile(io.BytesIO(first + ended.stdout)).testzip() is None
 
 
-def test_a_pipe_that_got_bytes_of_another_making_is_status_8_and_the_job_goes_on(exportctl, cells, tmp_path):
-    state, last = tmp_path / "state", cells / "cell 0030.png"
-    picture, at = last.read_bytes(), last.stat().st_mtime_ns
+def test_a_pipe_that_got_bytes_of_another_making_is_status_8_and_the_job_goes_on(exportctl, cells):
+    state = exportctl.home / "served"
     served = Served.start(exportctl, cells, state=state)
-    run = Run(exportctl, served, cells, "-o", "-")
+    run = Run(exportctl, served, "-o", "-")
     assert os.read(run.process.stdout.fileno(), 4) == b"PK\3\4"
     served.end(signal.SIGKILL)
     for ledger in state.glob("jobs/*/ledger"):
         ledger.unlink()  # so that nobody knows what of the archive is right
-    last.unlink()
-    last.write_bytes(picture)
-    os.utime(last, ns=(at, at))
+    run.last.unlink()
     served = Served.start(exportctl, cells, state=state, port=served.port)
     try:
         ended = run.end()
@@ -165,16 +163,16 @@ def test_a_pipe_that_got_bytes_of_another_making_is_status_8_and_the_job_goes_on
         served.end()
 
 
-def test_entries_of_an_archive_read_along_are_extracted(exportctl, served, cells):
-    run = Run(exportctl, served, cells, "--extract", "there").until_bytes()
+def test_entries_of_an_archive_read_along_are_extracted(exportctl, served):
+    run = Run(exportctl, served, "--extract", "there").until_bytes()
     run.go()
     assert run.end().status == 0
     assert run.left() == ["there"]
     assert (exportctl.folder / "there" / "README.md").is_file()
 
 
-def test_no_live_waits_until_the_archive_is_whole(exportctl, served, cells):
-    run = Run(exportctl, served, cells, "-o", "it.zip", "--no-live")
+def test_no_live_waits_until_the_archive_is_whole(exportctl, served):
+    run = Run(exportctl, served, "-o", "it.zip", "--no-live")
     until(lambda: sum(line["event"] == "export:progress" for line in run.lines()) > 2, "images to be made")
     assert not run.has("export:progress", "downloading")
     assert run.left() == []

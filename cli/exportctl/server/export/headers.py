@@ -6,6 +6,7 @@ the file has them.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -37,10 +38,13 @@ class _HeaderError(Exception):
     """The header breaks off or contradicts itself."""
 
 
-def read_header(path: str) -> Header:
-    """Read the header of the file; never raises for what is in it, and tells an unreadable file by `problem`."""
+def read_header(path: str, opener: Callable[[str, int], int] | None = None) -> Header:
+    """Read the header of the file; never raises for what is in it, and tells an unreadable file by `problem`.
+
+    `opener` opens it, as of `open`.
+    """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - paths are plain texts in tasks
+        with open(path, "rb", opener=opener) as file:
             start = file.read(32)
             return _read(file, start)
     except OSError as error:

@@ -9,6 +9,7 @@ import os
 from exportctl.server.export.headers import Header, read_header
 from exportctl.server.export.limits import Limits
 from exportctl.server.export.names import entry_names
+from exportctl.server.export.opening import HeldFolder
 from exportctl.server.export.options import ExportOptions
 from exportctl.server.export.planfile import PlannedImage, PlanWriter
 from exportctl.server.export.remarks import Remarks, printable, some_names
@@ -34,17 +35,17 @@ def write_plan(folder: str, plan_file: str, options: ExportOptions, limits: Limi
     check_amount(folder, images, limits)
     # Before anything is read: what changes from here on is noticed by a server that takes the export up.
     digest = digest_of(folder, listing, images)
-    sources = open_sources(folder, listing, remarks)
     originals, stems = entry_names(images)
     bare: list[str] = []
     bare_count = 0
-    with PlanWriter(plan_file) as writer:
+    with HeldFolder(folder) as held, PlanWriter(plan_file) as writer:
+        sources = open_sources(held, listing, remarks)
         for name in sources.categories:
             writer.category(name)
         for index, path in enumerate(images):
             title = printable(path)
-            header = read_header(os.path.join(folder, path))  # noqa: PTH118 - a path that need not be UTF-8
-            there = os.access(os.path.join(folder, path), os.R_OK)  # noqa: PTH118 - as above
+            header = read_header(path, held.open)
+            there = os.access(os.path.join(folder, path), os.R_OK)  # noqa: PTH118 - a path that need not be UTF-8
             _remark(header, title, remarks, copied=options.images and there)
             sketches, header = sources.sketches(path, header, title, remarks)
             annotations = tuple(

@@ -7,14 +7,15 @@ for beside its file, from the project's root, in an `images` folder of both, and
 one image has it.
 """
 
+import errno
 import os
 import posixpath
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from exportctl.server.export.folder import Listing, is_within
+from exportctl.server.export.folder import Listing
 from exportctl.server.export.headers import Header
 from exportctl.server.export.names import composed
+from exportctl.server.export.opening import HeldFolder
 from exportctl.server.export.reading.coco import CocoFile, is_coco, read_coco
 from exportctl.server.export.reading.jsonfile import JsonFileError, read_json
 from exportctl.server.export.reading.labelme import image_name, is_labelme, read_labelme
@@ -31,7 +32,7 @@ _CLASS_LIST_LIMIT = 4 << 20
 class Sources:
     """The polygon files of a project, opened; ask `sketches` for one image after the other."""
 
-    root: Path
+    folder: HeldFolder
     categories: list[str] = field(default_factory=list)
     coco: dict[str, list[tuple[str, list[Sketch], tuple[int, int] | None]]] = field(default_factory=dict)
     labelme: dict[str, list[str]] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Sources:
 
     def _from_labelme(self, path: str, remarks: Remarks) -> list[tuple[str, list[Sketch], tuple[int, int] | None]]:
         try:
-            document = read_json(self.root / path)
+            document = read_json(path, self.folder.open)
         except JsonFileError as error:
             remarks.say(f"{printable(path)} {error}; its polygons are left out")
             return []
@@ -76,26 +77,24 @@ class Sources:
 
     def _from_yolo(self, image: str, size: tuple[int, int], remarks: Remarks) -> list[tuple[str, list[Sketch], None]]:
         for path in _label_paths(image):
-            file = self.root / path
             try:
-                if not file.is_file():
-                    continue
-                # It was not found by the walk, which follows no link out of the folder.
-                if not is_within(os.path.realpath(self.root), os.path.realpath(file)):
-                    remarks.say(f"{printable(path)} lies outside the project's folder; its polygons are left out")
-                    continue
-                if file.stat().st_size > _LABELS_LIMIT:
+                content = _content(self.folder, path, _LABELS_LIMIT)
+                if content is None:
                     remarks.say(f"{printable(path)} is too large to be read; its polygons are left out")
                     continue
-                text = file.read_bytes().decode("utf-8-sig")
+                text = content.decode("utf-8-sig")
+            except FileNotFoundError:
+                continue
             except UnicodeDecodeError:
                 # A text beside an image need not be labels, unless there are names of classes.
                 if self.classes or path != posixpath.splitext(image)[0] + ".txt":
                     remarks.say(f"{printable(path)} is damaged (it is not UTF-8 text); its polygons are left out")
                 continue
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "input error"
-                remarks.say(f"{printable(path)} cannot be read ({reason}); its polygons are left out")
+            except OSError as error:
+                # A file may be called `labels`.
+                if error.errno != errno.ENOTDIR:
+                    reason = error.strerror or "input error"
+                    remarks.say(f"{printable(path)} cannot be read ({reason}); its polygons are left out")
                 continue
             if not all(size):
                 remarks.say(f"{printable(path)} gives shares of a size that is not known; its polygons are left out")
@@ -114,16 +113,16 @@ class Sources:
             folder = posixpath.dirname(folder)
 
 
-def open_sources(root: str, listing: Listing, remarks: Remarks) -> Sources:
+def open_sources(folder: HeldFolder, listing: Listing, remarks: Remarks) -> Sources:
     """Read all COCO files of a project, and find out which other files belong to which image."""
-    sources = Sources(root=Path(root))
+    sources = Sources(folder=folder)
     index = _ImageIndex(listing.images)
     for path in listing.class_lists:
-        sources.classes.setdefault(posixpath.dirname(path), _read_class_list(sources.root / path, path, remarks))
+        sources.classes.setdefault(posixpath.dirname(path), _read_class_list(folder, path, remarks))
     names: dict[str, None] = {}
     for path in sorted(listing.documents, key=lambda path: (posixpath.basename(path) != "annotations.json", path)):
         try:
-            document = read_json(sources.root / path)
+            document = read_json(path, folder.open)
         except JsonFileError as error:
             remarks.say(f"{printable(path)} {error}; its polygons are left out")
             continue
@@ -222,12 +221,22 @@ def _label_paths(image: str) -> list[str]:
     return paths
 
 
-def _read_class_list(file: Path, path: str, remarks: Remarks) -> dict[int, str]:
+def _content(folder: HeldFolder, path: str, limit: int) -> bytes | None:
+    """Return what is in a file, None where that is more than `limit` bytes; raises OSError."""
+    with open(path, "rb", opener=folder.open) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            return None
+        content = file.read(limit + 1)
+    return content if len(content) <= limit else None
+
+
+def _read_class_list(folder: HeldFolder, path: str, remarks: Remarks) -> dict[int, str]:
     try:
-        if file.stat().st_size > _CLASS_LIST_LIMIT:
+        content = _content(folder, path, _CLASS_LIST_LIMIT)
+        if content is None:
             remarks.say(f"{printable(path)} is too large to be read; classes have no names")
             return {}
-        names = read_names(file.read_bytes().decode("utf-8-sig"))
+        names = read_names(content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
         remarks.say(f"{printable(path)} cannot be read as text; classes have no names")
         return {}

@@ -16,6 +16,7 @@ from exportctl.server.answers import answer, answer_in_pieces, number_of
 from exportctl.server.contract import Endpoint, Parameter, Promise
 from exportctl.server.export.headers import read_header
 from exportctl.server.export.names import spelled
+from exportctl.server.export.opening import HeldFolder
 from exportctl.server.folders import Facts, changed_at
 from exportctl.server.settings import Project
 from exportctl.server.site import Site
@@ -131,16 +132,22 @@ def _spelled_images(folder: Path, paths: Sequence[str]) -> bytes:
 
 
 def _images(folder: Path, paths: Sequence[str]) -> list[bodies.Image]:
-    return [image for path in paths if (image := _image(os.path.join(folder, path), path)) is not None]  # noqa: PTH118 - a hundred thousand of them
+    try:
+        with HeldFolder(str(folder)) as held:
+            return [image for path in paths if (image := _image(held, path)) is not None]
+    except OSError:
+        return []
 
 
-def _image(place: str, path: str) -> bodies.Image | None:
+def _image(held: HeldFolder, path: str) -> bodies.Image | None:
     """Describe an image; None for one that was taken away since."""
     try:
-        facts = os.stat(place)  # noqa: PTH116 - as above
+        file = held.hold(path)
     except OSError:
         return None
-    header, changed = read_header(place), changed_at(facts)
+    facts = os.fstat(file)
+    os.close(file)
+    header, changed = read_header(path, held.open), changed_at(facts)
     return {
         "id": spelled(path),
         "name": spelled(path.rsplit("/", maxsplit=1)[-1]),

@@ -5,7 +5,8 @@ Infinity, as Python programs write them.
 """
 
 import json
-from pathlib import Path
+import os
+from collections.abc import Callable
 
 import orjson
 
@@ -17,13 +18,16 @@ class JsonFileError(Exception):
     """The file holds no JSON that can be used; the text says why and reads on from the file's name."""
 
 
-def read_json(path: Path) -> object:
-    """Read and decode the file; raises JsonFileError."""
+def read_json(path: str, opener: Callable[[str, int], int] | None = None) -> object:
+    """Read and decode the file, which `opener` opens, as of `open`; raises JsonFileError."""
     try:
-        size = path.stat().st_size
-        if size > _SIZE_LIMIT:
-            raise JsonFileError(f"is too large to be read ({size >> 20} MB, the limit is {_SIZE_LIMIT >> 20} MB)")
-        content = path.read_bytes()
+        with open(path, "rb", opener=opener) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _SIZE_LIMIT:
+                raise JsonFileError(f"is too large to be read ({size >> 20} MB, the limit is {_SIZE_LIMIT >> 20} MB)")
+            content = file.read(size + 1)
+            if len(content) != size:
+                raise JsonFileError("was changed while it was read")
     except OSError as error:
         raise JsonFileError(f"cannot be read ({error.strerror or 'input error'})") from error
     if not content.strip():
