@@ -174,7 +174,8 @@ async def test_whoever_asks_does_not_wait_for_what_is_being_written(log, monkeyp
         assert await log.read("job", 0, 10) == []
     finally:
         released.set()
-    assert await log.job("job") == await writing
+    written = await writing
+    assert await log.job("job") == written
 
 
 async def test_a_long_log_is_forgotten_in_steps_between_which_others_write(log, monkeypatch):
