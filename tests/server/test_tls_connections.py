@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 
+import httpx
 import pytest
 import uvloop
 
@@ -172,7 +173,9 @@ async def test_whoever_takes_the_end_of_an_answer_slowly_gets_all_of_it(tls_for,
     waited, see_off = [], connections.Connection._see_off
     monkeypatch.setattr(connections.Connection, "_see_off", lambda self: (waited.append(self), see_off(self)))
     folder = write_images(tmp_path / "large", 4, size=1600)  # more than two kernels keep
-    async with tls_for(folder, head_seconds=0.1) as server, server.client(verify=trust) as client:
+    # Each request on a connection of its own: one that waits for another would be cut.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with tls_for(folder, head_seconds=0.1) as server, server.client(verify=trust, limits=limits) as client:
         job = await server.start(client)
         await server.events(client, job)
         archive = (await client.get(f"/api/export/{job}/download")).content

@@ -5,6 +5,7 @@ after the other, and is looked at again until both belong together.
 """
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from pathlib import Path
@@ -26,7 +27,7 @@ class Certificate:
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
         self._seen = self._look()
-        self.context = self._current = read_tls(tls)
+        self.context = self._current = _read(tls)
         # Asked at every handshake, also of clients that name no server.
         self.context.sni_callback = self._choose
 
@@ -43,7 +44,7 @@ class Certificate:
             return
         self._seen = seen
         try:
-            self._current = read_tls(self._tls)
+            self._current = _read(self._tls)
         except StartError as error:
             logger.error(  # noqa: TRY400 - its words are all there is to know
                 "The certificate was changed and cannot be used: %s. The one before it stays in use",
@@ -58,6 +59,41 @@ class Certificate:
 
     def _look(self) -> list[tuple[int, ...] | None]:
         return [_state_of(path) for path in (self._tls.certificate, self._tls.key)]
+
+
+def _read(tls: Tls) -> ssl.SSLContext:
+    """Read the files, and say in the log what clients will not like in them; raises StartError."""
+    context = read_tls(tls)
+    doubt = _doubt(context, tls.certificate)
+    if doubt is not None:
+        logger.warning(
+            "Clients will refuse the certificate %s: %s",
+            tls.certificate,
+            doubt,
+            extra=facts(event="certificate-doubtful"),
+        )
+    return context
+
+
+def _doubt(context: ssl.SSLContext, certificate: Path) -> str | None:
+    """Shake hands in memory with a client that trusts this very certificate, and return what it says against it."""
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust.check_hostname = False  # by what names it is reached is not known here
+    trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        trust.load_verify_locations(certificate)
+        client = trust.wrap_bio(to_client, to_server)
+        server = context.wrap_bio(to_server, to_client, server_side=True)
+        for side in (client, server, client):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        known = client.getpeercert() or {}
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message
+    except (OSError, ValueError):
+        return None  # of a kind that this client does not speak
+    return None if known.get("subjectAltName") else "it names no host (subjectAltName)"
 
 
 def _state_of(path: Path) -> tuple[int, ...] | None:

@@ -201,6 +201,12 @@ def _is_answered(path: Path) -> bool:
 def read_tls(tls: Tls) -> ssl.SSLContext:
     """Read certificate and key; raises StartError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for name, path in (("certificate", tls.certificate), ("private key", tls.key)):
+        try:
+            path.open("rb").close()  # not read: what a pipe gives it gives once
+        except OSError as error:
+            hint = "Check the path, and who may read it (ls -l)"
+            raise StartError("BAD_CERTIFICATE", f"The {name} {path} cannot be read: {error.strerror}", hint) from error
 
     def nobody_to_ask() -> str:
         raise StartError(
@@ -212,10 +218,28 @@ def read_tls(tls: Tls) -> ssl.SSLContext:
     try:
         context.load_cert_chain(tls.certificate, tls.key, nobody_to_ask)
     except OSError as error:  # ssl.SSLError is one
-        where = f"{tls.certificate} with {tls.key}"
-        hint = "Both are files in PEM form, and the key is the certificate's"
-        raise StartError("BAD_CERTIFICATE", f"The certificate cannot be used ({where}): {error}", hint) from error
+        raise StartError("BAD_CERTIFICATE", *_wrong_with(tls, error)) from error
     return context
+
+
+def _wrong_with(tls: Tls, error: OSError) -> tuple[str, str]:
+    """Return in words what is wrong with files that OpenSSL takes not, and what to do."""
+    if isinstance(error, ssl.SSLError) and error.reason in {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}:
+        message = f"The key {tls.key} is not the one of the certificate {tls.certificate}"
+        return message, "Give the two that were made together; the server's own certificate is the first of its file"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(tls.certificate)
+    except OSError:
+        return (
+            f"The certificate {tls.certificate} is no certificate in PEM form",
+            "It begins with -----BEGIN CERTIFICATE",
+        )
+    if isinstance(error, ssl.SSLError) and error.reason and error.reason != "PEM_LIB":
+        return f"The certificate {tls.certificate} with {tls.key} cannot be used: {error}", "Have another one made"
+    return (
+        f"The key {tls.key} is no private key in PEM form",
+        "It begins with -----BEGIN PRIVATE KEY, or RSA or EC for that",
+    )
 
 
 def address_of(settings: Settings, listening: socket.socket) -> str:
