@@ -124,6 +124,37 @@ async def test_what_is_no_http_is_refused_and_its_connection_ends(impatient, sen
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
+GOOD_UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"Sec-WebSocket-Key": None}, "missing Sec-WebSocket-Key header"),
+        ({"Sec-WebSocket-Key": "abc"}, "invalid Sec-WebSocket-Key header: abc"),
+        ({"Sec-WebSocket-Version": None}, "missing Sec-WebSocket-Version header"),
+        ({"Sec-WebSocket-Version": "8"}, "invalid Sec-WebSocket-Version header: 8"),
+        ({"X": "y" * 20_000}, "expected no more than 8192 bytes"),
+        ({f"X-{number}": "y" for number in range(200)}, "expected no more than 128 headers"),
+    ],
+)
+async def test_a_malformed_upgrade_is_refused_in_words_and_its_connection_ends(server, bad, words, caplog):
+    lines = [f"{name}: {value}" for name, value in (GOOD_UPGRADE | bad).items() if value is not None]
+    asked = ["GET /socket.io/?EIO=4&transport=websocket HTTP/1.1", "Host: x", *lines, "", ""]
+    async with raw(server, "\r\n".join(asked).encode()) as (reader, _):
+        seen = await all_of(reader)
+    assert refused(seen) == (400, "BAD_UPGRADE")
+    assert words.encode() in seen
+    assert b"Export-Protocol: 2" in seen
+    assert b"Sec-WebSocket-Version: 13" in seen
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_thousands_that_say_nothing_keep_nobody_out_and_few_are_kept(server, monkeypatch):
     monkeypatch.setattr(connections, "MOST_SILENT", 20)
     host, port = server.url.removeprefix("http://").split(":")

@@ -12,9 +12,12 @@ import itertools
 import json
 import logging
 import resource
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
+from exportctl.server.handshakes import upgrade_problem
 from exportctl.server.patience import Patience
 from exportctl.server.security import HEADERS
 from exportctl.server.sending import FileProtocol
@@ -124,7 +127,13 @@ class Connection(FileProtocol):
         self._see_off()
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the websocket."""
+        """Leave the connection to the websocket, if it may become one."""
+        lines = [f"{self.scope['method']} ".encode() + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers]
+        problem = upgrade_problem(b"\r\n".join([*lines, b"", b""]))
+        if problem is not None:
+            self._refuse(400, "BAD_UPGRADE", problem, {"Sec-WebSocket-Version": "13"})
+            return
         self._expect_no_more()
         self.unblocked()
         super().handle_websocket_upgrade()
@@ -229,7 +238,7 @@ class Connection(FileProtocol):
         else:
             self.transport.abort()
 
-    def _refuse(self, status: int, code: str, error: str) -> None:
+    def _refuse(self, status: int, code: str, error: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
         if self.transport.is_closing():
             return
         body = json.dumps({"success": False, "error": error, "code": code}).encode()
@@ -238,6 +247,7 @@ class Connection(FileProtocol):
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             "Connection": "close",
+            **more,
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self.transport.write(f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{head}\r\n".encode() + body)

@@ -11,6 +11,8 @@ from typing import Any, Final
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import Receive, Scope, Send
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from exportctl.server.auth import ACCESS_COOKIE, bearer, is_own_page
 
@@ -48,6 +50,21 @@ def problem_of(scope: Scope, query: dict[str, list[str]]) -> Problem | None:
         if method not in {"GET", "POST", "OPTIONS"} or (method == "POST" and "sid" not in query):
             return _BAD_METHOD
     return None
+
+
+def upgrade_problem(head: bytes) -> str | None:
+    """Return in words what is wrong with the head of an upgrade: RFC 6455, 4.2; None for a good one.
+
+    Asked before the upgrade, since of a head that the library does not read it says nothing, and waits for ever.
+    """
+    judge = ServerProtocol()
+    judge.receive_data(head)
+    asked = next((event for event in judge.events_received() if isinstance(event, Request)), None)
+    if asked is not None:
+        if not asked.path.isascii():
+            return "the path is no ASCII"
+        judge.accept(asked)
+    return None if judge.handshake_exc is None else str(judge.handshake_exc)
 
 
 def signs_of(environ: Mapping[str, Any], auth: object) -> tuple[str | None, str | None]:
