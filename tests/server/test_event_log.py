@@ -120,6 +120,9 @@ async def test_jobs_are_found_by_user_project_state_and_age(log):
     assert [await log.job("job2", user=user) is None for user in ("ana", "ben")] == [True, False]
     assert await ids(log.unfinished()) == ["job1", "job2"]
     assert [archive.job for archive in await log.archives()] == ["job3"]
+    await log.keep_until({"job3": NOW + 9, "job0": NOW + 9})
+    assert [(archive.job, archive.expires) for archive in await log.archives()] == [("job3", NOW + 9)]
+    assert (await log.job("job0")).archive is None
     await log.retire("job3", NOW + 4)
     assert await log.archives() == []
     retired = await log.job("job3")

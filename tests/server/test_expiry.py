@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,13 +17,18 @@ from waiting import until
 
 
 class Time:
-    """A clock that tests set forward."""
+    """Time that passes when tests say so, and a clock that they set."""
 
     def __init__(self):
         self.now = 1_795_000_000.0
+        self.passed = 0.0
+
+    def passes(self, seconds):
+        self.now += seconds
+        self.passed += seconds
 
     def clocks(self):
-        return Clocks(now=lambda: self.now)
+        return Clocks(now=lambda: self.now, monotonic=lambda: time.monotonic() + self.passed)
 
 
 async def completed(server, client):
@@ -48,17 +54,17 @@ async def check_expired(server, client, job_id):
 
 
 async def test_an_archive_goes_when_its_time_is_over_and_the_job_stays_known(settings_for, cells):
-    time = Time()
-    settings = settings_for(cells, clocks=time.clocks(), retention=3600)
+    clock = Time()
+    settings = settings_for(cells, clocks=clock.clocks(), retention=3600)
     async with serving(settings) as server, server.client() as client:
         old, told = await completed(server, client)
         status = (await client.get(f"/api/export/{old}")).json()
         assert status["expiresAt"] == told["export:download-ready"]["expiresAt"] == "2026-11-18T12:06:40.000Z"
         assert status["archive"]["fileSize"] == told["export:download-ready"]["fileSize"]
-        time.now += 3599
+        clock.passes(3599)
         young, _ = await completed(server, client)
         assert (await client.get(server.job_path(old) + "/download")).status_code == 200
-        time.now += 1
+        clock.passes(1)
         newest, _ = await completed(server, client)  # the end of a job is a moment to look
         await check_expired(server, client, old)
         for job_id in (young, newest):
@@ -81,26 +87,51 @@ async def test_the_oldest_go_where_all_together_are_too_large_but_never_the_newe
         assert (await client.get(server.job_path(jobs[3]) + "/download")).status_code == 200
 
 
-async def test_time_goes_on_while_the_server_is_down(settings_for, cells):
-    time = Time()
-    settings = settings_for(cells, clocks=time.clocks(), retention=3600)
+@pytest.mark.parametrize("hours", [24, 24 * 365, -24 * 365])
+async def test_a_clock_that_is_set_takes_no_archives_time_and_makes_none_last_for_ever(settings_for, cells, hours):
+    clock, day = Time(), 24 * 3600
+    settings = settings_for(cells, clocks=clock.clocks(), retention=2 * day, history=999 * 365 * day)
     async with serving(settings) as server, server.client() as client:
         job_id, _ = await completed(server, client)
-    time.now += 3600
+        clock.passes(day)
+        clock.now += hours * 3600
+        later, _ = await completed(server, client)
+        await until(lambda: 0 < left(server, job_id, clock) <= 2 * day)
+        for known in (job_id, later):
+            assert (await client.get(server.job_path(known) + "/download")).status_code == 200
+            assert left(server, known, clock) >= day - 60
+        clock.passes(2 * day)
+        await completed(server, client)
+        for known in (job_id, later):
+            await check_expired(server, client, known)
+
+
+def left(server, job_id, clock):
+    """Return the seconds that an archive has."""
+    with contextlib.closing(sqlite3.connect(server.settings.state / "events.sqlite3")) as db:
+        return db.execute("SELECT expires FROM jobs WHERE id = ?", (job_id,)).fetchone()[0] - clock.now
+
+
+async def test_time_goes_on_while_the_server_is_down(settings_for, cells):
+    clock = Time()
+    settings = settings_for(cells, clocks=clock.clocks(), retention=3600)
+    async with serving(settings) as server, server.client() as client:
+        job_id, _ = await completed(server, client)
+    clock.passes(3600)
     async with serving(settings) as server, server.client() as client:
         await check_expired(server, client, job_id)
 
 
 async def test_a_job_that_ended_long_ago_is_forgotten_with_its_events_once_its_archive_is_gone(settings_for, cells):
-    time = Time()
-    settings = settings_for(cells, clocks=time.clocks(), retention=3600, history=7200)
+    clock = Time()
+    settings = settings_for(cells, clocks=clock.clocks(), retention=3600, history=7200)
     async with serving(settings) as server, server.client() as client:
         old = [(await completed(server, client))[0] for _ in range(2)]
-        time.now += 7199
+        clock.passes(7199)
         young, _ = await completed(server, client)
         for job_id in old:
             await check_expired(server, client, job_id)
-        time.now += 2
+        clock.passes(2)
         await completed(server, client)
         await until(lambda: jobs_known(server) == 2)
         assert (await client.get(f"/api/export/{old[0]}")).status_code == 404

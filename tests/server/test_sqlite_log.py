@@ -123,6 +123,7 @@ QUESTIONS = {
     "unfinished": lambda log: log.unfinished(),
     "archives": lambda log: log.archives(),
     "retire": lambda log: log.retire("job", NOW),
+    "keep_until": lambda log: log.keep_until({"job": NOW}),
     "forget": lambda log: log.forget(NOW),
     "read": lambda log: log.read("job", 0, 10),
 }

@@ -326,6 +326,4 @@ class Engine:
                 # Tried again, whatever it was: a disk that is never freed fills up.
                 logger.exception("What has had its time cannot be removed yet")
                 rest = _MINUTE
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(max(rest or _SWEEP, 1), _SWEEP)):
-                    await self._news.wait()
+            await self._expiry.wait(min(max(rest or _SWEEP, 1), _SWEEP), self._news)

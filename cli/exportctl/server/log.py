@@ -103,6 +103,9 @@ class EventLog(Protocol):
     async def retire(self, job_id: str, now: float) -> None:
         """Note that the job's archive is gone: its time was over now, at the latest."""
 
+    async def keep_until(self, times: Mapping[str, float]) -> None:
+        """Note when the archives of these jobs go (Unix seconds), all or none: not when it was told."""
+
     async def forget(self, before: float) -> None:
         """Remove the jobs that ended before then (Unix seconds) and have no archive any more, with their events."""
 

@@ -57,7 +57,7 @@ def log_to_stderr(wanted: Logging | None = None) -> None:
 
 def say_of_job(record: JobRecord) -> None:
     """Write into the server's log that a job was made, or has ended."""
-    seconds = None if record.completed is None else round(record.completed - record.created, 3)
+    seconds = None if record.completed is None else round(max(record.completed - record.created, 0), 3)
     known = facts(
         event="job-ended" if record.status.ended else "job-made",
         jobId=record.id,

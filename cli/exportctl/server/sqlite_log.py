@@ -121,6 +121,10 @@ class SqliteLog:
         """See EventLog."""
         await self._do(lambda: self._retire(job_id, now))
 
+    async def keep_until(self, times: Mapping[str, float]) -> None:
+        """See EventLog."""
+        await self._do(lambda: self._keep_until(times))
+
     async def forget(self, before: float) -> None:
         """See EventLog."""
         while await self._do(lambda: self._forget(before)):
@@ -296,6 +300,14 @@ class SqliteLog:
         )
         with transaction(self._db):
             self._db.execute(update, (now, job_id))
+
+    def _keep_until(self, times: Mapping[str, float]) -> None:
+        update = (
+            "UPDATE jobs SET expires = ?1, record = json_set(record, '$.archive.expires', ?1) "
+            "WHERE id = ?2 AND expires IS NOT NULL"
+        )
+        with transaction(self._db):
+            self._db.executemany(update, [(expires, job_id) for job_id, expires in times.items()])
 
     def _forget(self, before: float) -> bool:
         """Remove some; true where there may be more. A few at a time: others have something to log meanwhile."""
