@@ -185,6 +185,28 @@ async def test_another_sites_page_changes_nothing_by_cookie(site, headers):
         assert (await client.post(paths[0], json={}, headers=own)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("text/plain", b'{"options": {}}', 403),
+        ("Multipart/Form-Data; boundary=x", b"{}", 403),
+        ("application/x-www-form-urlencoded", b"", 403),
+        ("application/x-www-form-urlencoded", b"{}", 200),  # as curl sends it
+        ("application/json", b"{}", 200),
+        (None, b"{}", 200),
+        (None, b"", 200),
+    ],
+)
+async def test_what_a_form_can_send_needs_an_origin_to_be_taken_by_cookie(site, kind, body, status):
+    async with signed_in(site) as client:
+        path, headers = f"/api/projects/{site.project.id}/export", {"Content-Type": kind} if kind else {}
+        assert (await client.post(path, content=body, headers=headers)).status_code == status
+        own = {**headers, "Origin": site.url}
+        assert (await client.post(path, content=body, headers=own)).status_code == 200
+        async with site.client() as script:
+            assert (await script.post(path, content=body, headers=headers)).status_code == 200
+
+
 async def test_a_personal_token_is_shown_once_works_and_ends(site):
     async with signed_in(site) as client:
         made = await client.post("/api/auth/tokens", json={"name": "cron"})

@@ -87,6 +87,18 @@ def bearer(header: str | None) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
+def is_form(headers: Mapping[str, str]) -> bool:
+    """Say whether a request that names no origin may be a page's form all the same, sent by a browser too old to say.
+
+    A form's text, or parts, can be spelled so that they are JSON; its fields cannot, but are nothing where it has none.
+    """
+    if "origin" in headers or "sec-fetch-site" in headers:
+        return False
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_empty = headers.get("content-length") == "0"
+    return kind in {"text/plain", "multipart/form-data"} or (kind == "application/x-www-form-urlencoded" and is_empty)
+
+
 def is_own_page(headers: Mapping[str, str]) -> bool:
     """Say whether a request with these headers comes from this server's pages, or from no browser at all.
 

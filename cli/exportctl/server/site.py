@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from exportctl.server.answers import Refusal
-from exportctl.server.auth import ACCESS_COOKIE, Guard, SignInError, bearer, is_own_page
+from exportctl.server.auth import ACCESS_COOKIE, Guard, SignInError, bearer, is_form, is_own_page
 from exportctl.server.crowd import Crowd
 from exportctl.server.engine import Engine
 from exportctl.server.job import JobRecord
@@ -40,8 +40,8 @@ class Site:
     def user(self, request: Request) -> str:
         """Return who sends the request; raises Refusal (401, 403, 429)."""
         token, access = bearer(request.headers.get("Authorization")), request.cookies.get(ACCESS_COOKIE)
-        if not token and request.method not in _SAFE and not is_own_page(request.headers):
-            raise Refusal(403, "FOREIGN_ORIGIN", "This request comes from another site's page")
+        if not token and request.method not in _SAFE:
+            check_own_page(request)
         try:
             user = self.guard.user_of(token, access)
         except SignInError as error:
@@ -79,6 +79,15 @@ class Site:
         record = _of_path(request, await self.log.job(job_id))
         self.crowd.enter(request.scope, record.user)
         return record
+
+
+def check_own_page(request: Request) -> None:
+    """Raise Refusal (403) for a request that a page of another site may have had sent."""
+    if not is_own_page(request.headers):
+        raise Refusal(403, "FOREIGN_ORIGIN", "This request comes from another site's page")
+    if is_form(request.headers):
+        hint = "Send it with Content-Type: application/json"
+        raise Refusal(403, "FORM_REFUSED", "A form of another site's page could be sent so", hint)
 
 
 def _of_path(request: Request, record: JobRecord | None) -> JobRecord:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from exportctl.server.answers import Refusal, answer, object_of
-from exportctl.server.auth import ACCESS_COOKIE, is_own_page
+from exportctl.server.auth import ACCESS_COOKIE
 from exportctl.server.contract import Endpoint, Header, Promise
 from exportctl.server.job import timestamp
 from exportctl.server.people import bodies
@@ -15,7 +15,7 @@ from exportctl.server.people.people import People
 from exportctl.server.people.sessions import ACCESS_SECONDS, Pair, SessionOverError
 from exportctl.server.people.tokens import MOST_TOKENS, PersonalToken, TooManyTokensError
 from exportctl.server.people.users import LONGEST_PASSWORD, User, spelled
-from exportctl.server.site import Site
+from exportctl.server.site import Site, check_own_page
 
 _REFRESH_COOKIE = "refresh_token"
 _REFRESH_PATH = "/api/auth"
@@ -63,7 +63,7 @@ def routes(site: Site) -> list[Endpoint]:
 
 def _session_routes(people: People) -> list[Endpoint]:
     async def login(request: Request) -> Response:
-        _from_own_page(request)
+        check_own_page(request)
         if not people.users.are_there():
             hint = "Send a token: Authorization: Bearer TOKEN"
             raise Refusal(404, "NO_SIGN_IN", "This server knows no users, only tokens", hint)
@@ -87,7 +87,7 @@ def _session_routes(people: People) -> list[Endpoint]:
         return _with_cookies(request, answer(body), people.sessions.open(user.id, remember=remember))
 
     async def refresh(request: Request) -> Response:
-        _from_own_page(request)
+        check_own_page(request)
         token = request.cookies.get(_REFRESH_COOKIE)
         if not token:
             raise Refusal(401, "UNAUTHORIZED", "Refresh token missing", "Sign in again")
@@ -98,7 +98,7 @@ def _session_routes(people: People) -> list[Endpoint]:
         return _with_cookies(request, answer(_done("Renewed")), pair)
 
     async def logout(request: Request) -> Response:
-        _from_own_page(request)
+        check_own_page(request)
         people.sessions.end(request.cookies.get(_REFRESH_COOKIE, ""))
         ended = answer(_done("Signed out"))
         ended.delete_cookie(ACCESS_COOKIE, path="/")
@@ -169,11 +169,6 @@ def _token_routes(site: Site, people: People) -> list[Endpoint]:
         Endpoint("/api/auth/tokens", make, _MAKE_TOKEN, methods=["POST"]),
         Endpoint("/api/auth/tokens/{token}", end, _END_TOKEN, methods=["DELETE"]),
     ]
-
-
-def _from_own_page(request: Request) -> None:
-    if not is_own_page(request.headers):
-        raise Refusal(403, "FOREIGN_ORIGIN", "This request comes from another site's page")
 
 
 def _credentials(body: dict[str, Any]) -> tuple[str, str, bool]:
