@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
+import exportctl
 from system.processes import PATIENCE, Served, command_in
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
@@ -21,10 +22,10 @@ ENVELOPE = {"jobId", "projectId", "seq", "timestamp", "correlationId"}
 ENDS = {"export:completed", "export:failed", "export:cancelled"}
 
 
-def rows(heading):
+def rows(heading, begin="| `"):
     """Return the rows of the table below a heading, as lists of cells."""
     (section,) = re.findall(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    return [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith(begin)]
 
 
 def named(text):
@@ -88,6 +89,17 @@ def test_every_path_of_the_table_is_described_by_the_server(http):
     for found in told:
         (path,) = {path for _, path in found if path}
         assert {method.lower() for method, _ in found if method} <= set(described[path])
+
+
+def test_every_code_of_an_error_is_in_the_table_with_its_status():
+    server = Path(exportctl.__file__).parent / "server"
+    sources = [path.read_text("utf-8") for path in server.rglob("*.py") if path.name not in {"auth.py", "page.py"}]
+    raised = [found for text in sources for found in re.findall(r'Refusal\(\s*(\d+),\s*"([A-Z_]+)"', text)]
+    told = {status: codes for statuses, codes in rows("Errors", "| ") for status in statuses.split(", ")}
+    assert len(raised) > 20
+    assert [(status, code) for status, code in raised if f"`{code}`" not in told.get(status, "")] == [
+        ("404", "NOT_COMPLETED")  # said at 409
+    ]
 
 
 @pytest.mark.parametrize("transport", ["/socket.io/", "/nowhere/"], ids=["by socket", "by long poll"])
