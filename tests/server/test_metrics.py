@@ -40,6 +40,7 @@ async def test_jobs_events_sockets_answers_and_bytes_are_counted(server):
         before = await read(anybody)
         assert before['exportctl_jobs{state="running"}'] == 0
         assert before["exportctl_pool_workers"] == 2
+        assert before['exportctl_jobs_ended_total{status="failed"}'] == 0
         job_id = await server.start(client)
         events = await server.events(client, job_id)
         size = events[-2]["data"]["fileSize"]

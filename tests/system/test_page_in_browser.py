@@ -283,12 +283,26 @@ def test_the_token_of_an_address_signs_in_and_leaves_it_and_where_sockets_are_bl
             row.get_by_role("link", name="Download").click()
         assert zipfile.is_zipfile(download.value.path())
         assert token not in download.value.url
+        stops = {"success": False, "error": "The server is being stopped", "code": "SERVER_STOPPING"}
+        browser.tab.route(
+            "**/api/projects/*/export",
+            lambda route: route.fulfill(status=503, json=stops, headers={"Retry-After": "1"}),
+            times=1,
+        )
+        browser.tab.get_by_role("button", name="Start export").click()
+        browser.tab.locator(".job[data-status=completed]").nth(1).wait_for()  # it asked again by itself
         browser.tab.reload()
         browser.live()
         browser.tab.get_by_role("button", name="Sign out").click()
         browser.tab.get_by_label("Token").fill("another")
         browser.tab.get_by_role("button", name="Sign in").click()
         browser.tab.get_by_role("alert").filter(has_text="This token is not valid").wait_for()
+        browser.tab.get_by_role("button", name="Use email and password").click()
+        browser.tab.get_by_label("Email").fill("ana@example.org")
+        browser.tab.get_by_label("Password").fill("a long password")
+        browser.tab.get_by_role("button", name="Sign in").click()
+        words = re.compile("^This server knows no users, only tokens.$")
+        browser.tab.get_by_role("alert").filter(has_text=words).wait_for()
 
 
 def test_who_signs_out_is_told_of_no_connection_that_is_lost(url):

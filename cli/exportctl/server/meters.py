@@ -9,20 +9,31 @@ import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exportctl.server.engine import Engine
-from exportctl.server.job import JobRecord
+from exportctl.server.job import JobRecord, Status
 from exportctl.server.pool import Pool
 from exportctl.server.sending import ZERO_COPY
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _ANSWERS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _JOBS = (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
+
+# A row more for each counter and histogram, with nothing that anybody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types there
 
 
 class Meters:
@@ -63,6 +74,9 @@ class Meters:
             registry=registry,
         )
         self._sent = Counter("exportctl_sent_bytes", "Bytes of answers sent", ["route"], registry=registry)
+        for status in Status:
+            if status.ended:  # a rate knows of a first failure only where there was a nought before it
+                self._ended.labels(status.value)
         engine.on_change(self._on_change)
 
     def text(self) -> bytes:

@@ -41,7 +41,9 @@ def _told() -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ProjectError(
-            "PROJECT_NOT_FOUND", "the project's folder is no longer there", "give the path of a folder of images"
+            "PROJECT_NOT_FOUND",
+            "the project's folder is no longer there",
+            "see whether it was moved or renamed, or its disk is not mounted",
         ) from error
     except OSError as error:
         raise ProjectError(

@@ -19,7 +19,7 @@ export class Refusal extends Error {
 
   /** The message with what to do. */
   get words() {
-    return sentences(this.message, this.status === 401 ? "" : this.hint); // The hint of 401 is for programs.
+    return sentences(this.message, [401, 404].includes(this.status) ? "" : this.hint); // Theirs are for programs.
   }
 }
 

@@ -35,8 +35,9 @@ export async function start(form) {
       form.wish = null;
       return answer.jobId;
     } catch (refusal) {
-      // What the server itself says, a full disk for one, has a code, and is for the person to know.
-      const passes = refusal instanceof Refusal && [0, 502, 503, 504].includes(refusal.status) && !refusal.code;
+      // What the server itself says, a full disk for one, has a code, and is for the person to know; that it stops is not.
+      const isOthers = !refusal.code || refusal.code === "SERVER_STOPPING";
+      const passes = refusal instanceof Refusal && [0, 502, 503, 504].includes(refusal.status) && isOthers;
       if (!passes || attempt === TRIES) throw refusal;
       await new Promise((resolve) => setTimeout(resolve, refusal.wait * 1000 || 500 * 2 ** attempt));
     }
