@@ -11,6 +11,7 @@ from exportctl.server.export import planning
 from exportctl.server.export.folder import list_folder
 from exportctl.server.export.opening import HeldFolder, held_within, open_within
 from exportctl.server.export.options import ExportOptions
+from exportctl.server.export.outcome import Entry
 from exportctl.server.export.tasks import image_task, plan_export
 from exportctl.server.making import _append
 from server.conftest import write_images
@@ -100,6 +101,16 @@ def test_an_image_that_was_replaced_by_a_link_gives_a_warning_and_nothing_of_wha
     assert (outside / "b/x.png").read_bytes() not in (tmp_path / "archive.zip").read_bytes()
     assert any("the file is gone or cannot be read any more" in warning for warning in warnings)
     assert len(warnings) == (2 if when == "before it is drawn" else 1)
+
+
+def test_a_file_in_the_place_of_the_whole_folder_gives_a_warning_of_each_image(place, tmp_path):
+    folder, _ = place
+    entry = Entry(name="images/x.png", file=str(folder / "a/b/x.png"), within=str(folder))
+    folder.rename(tmp_path / "elsewhere")
+    folder.write_text("no folder")
+    archive = ArchiveWriter(tmp_path / "archive.zip", 0)
+    assert _append(archive, entry) == "images/x.png: the file is gone or cannot be read any more"
+    archive.abandon()
 
 
 POLYGONS = {

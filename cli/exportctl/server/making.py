@@ -7,6 +7,7 @@ archive's ETag) first. Parts that are ours are removed once their step stands in
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import time
 from collections import defaultdict
@@ -23,6 +24,9 @@ from exportctl.server.growth import Growth, sync_file
 from exportctl.server.ledger import Done, Ledger, Past, read_past
 
 T = TypeVar("T")
+
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ESTALE}
+"""What one file of a project may be that is not there any more; whatever else is wrong may be so with the archive."""
 
 
 class Making:
@@ -222,8 +226,8 @@ def _append(archive: ArchiveWriter, entry: Entry) -> str | None:
     try:
         opener = None if entry.owned else lambda path, _flags: open_within(entry.within, path)
         archive.append_file(entry.name, Path(entry.file or ""), entry.unpacked, opener=opener)
-    except (FileNotFoundError, PermissionError):
-        if entry.owned:
+    except OSError as error:
+        if entry.owned or error.errno not in _GONE:
             raise
         return f"{entry.name}: the file is gone or cannot be read any more"
     return None
