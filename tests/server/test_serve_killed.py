@@ -1,8 +1,9 @@
-"""A server of several users with a queue, killed at any instant: every job is known, has its one end, and only its own.
+"""A server of several users with a queue, it or its workers killed at any instant: every job has its one end, its own.
 
-`EXPORTCTL_KILLS=N` kills it N times, `EXPORTCTL_TEST_SEED` begins at another seed.
+`EXPORTCTL_KILLS=N` kills N times, `EXPORTCTL_TEST_SEED` begins at another seed.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -10,8 +11,10 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+import pytest
 
 from server.conftest import write_images
 from server.stories import ALL, ENDED, check_story, contents
@@ -21,12 +24,14 @@ SEED = int(os.environ.get("EXPORTCTL_TEST_SEED", "20261124"))
 COUNT = 24
 USERS = ("token-of-ana", "token-of-ben", "token-of-eva")
 LIMIT = 4
+WORKERS = 2
+CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
 
 
 @contextmanager
 def served(folder, state, log):
     """Serve the folder until the block ends, which may kill the process; yields it and its URL."""
-    words = ["serve", folder, "--port", "0", "--state", state, "--workers", "2", "--jobs-per-user", str(LIMIT)]
+    words = ["serve", folder, "--port", "0", "--state", state, "--workers", WORKERS, "--jobs-per-user", str(LIMIT)]
     tokens = [word for token in USERS for word in ("--token", token)]
     process = subprocess.Popen(
         [sys.executable, "-m", "exportctl", *map(str, words), *tokens, "--log-format", "json", "--log-level", "info"],
@@ -93,6 +98,68 @@ def test_killed_under_users_and_a_queue_it_loses_no_job_no_event_and_no_archive(
             check_all(url, jobs, known, state)
     assert "Traceback" not in (tmp_path / "log").read_text()
     assert '"level": "error"' not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.skipif(not CHILDREN.exists(), reason="Linux tells whose children processes are")
+def test_its_workers_killed_at_any_instant_it_loses_no_image_and_warns_of_none(tmp_path):
+    print(f"EXPORTCTL_TEST_SEED={SEED}")  # noqa: T201 - how to repeat a failure
+    chance = random.Random(SEED)
+    many, state = write_images(tmp_path / "many", COUNT, size=400), tmp_path / "state"
+    state.mkdir()
+    jobs, known = {}, {}
+    with (tmp_path / "log").open("wb") as log, served(many, state, log) as (process, url):
+        for _ in range(KILLS):
+            for token in USERS:
+                load(url, token, chance, jobs, known)
+            # Behind what the last one cost: twice killed, an image is named. What is tried again is tried alone.
+            before = pool_when(url, lambda pool: pool["running"] != 1)
+            time.sleep(chance.uniform(0, 0.5))  # any instant is right
+            victims = chance.choice([one_worker, all_workers, forker, all_of_them])(process.pid)
+            for pid in victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if victims:
+                lost = before["lost"]
+                pool_when(url, lambda pool: pool["lost"] > lost)  # noqa: B023 - it is asked at once
+        check_all(url, jobs, known, state)
+        assert len(all_workers(process.pid)) <= WORKERS
+    assert "Traceback" not in (tmp_path / "log").read_text()
+    assert '"level": "error"' not in (tmp_path / "log").read_text()
+
+
+def children(pid):
+    """Return the children of a process that is there."""
+    with contextlib.suppress(OSError):
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def forker(server):
+    """Return the process that workers are forked from: of the server's children the one that forks."""
+    return [pid for pid in children(server) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def all_workers(server):
+    return [worker for pid in forker(server) for worker in children(pid)]
+
+
+def one_worker(server):
+    return all_workers(server)[:1]
+
+
+def all_of_them(server):
+    return forker(server) + all_workers(server)
+
+
+def pool_when(url, condition):
+    """Wait until the pool is so, and say how it is; it does not do without workers for long."""
+    with client_of(url, USERS[0]) as client:
+        for _ in range(3000):
+            pool = client.get("/api/health").json()["parts"]["pool"]
+            if pool["status"] == "healthy" and condition(pool):
+                return pool
+            time.sleep(0.01)
+    raise AssertionError(f"never so: {pool}")
 
 
 def check_all(url, jobs, known, state):
