@@ -11,7 +11,7 @@ from exportctl.server.archive import ArchiveWriter
 from exportctl.server.pool import Pool
 from exportctl.server.sqlite_log import SqliteLog
 from server.at_work import ALL, ENDS, images_done, job_folder, worker_pids
-from server.conftest import make_endless, serving, write_images
+from server.conftest import OTHER_TOKEN, make_endless, serving, write_images
 from server.pooling import holds
 
 
@@ -103,6 +103,25 @@ async def test_another_jobs_work_survives_a_cancellation_that_costs_the_workers(
             while end.get("status") not in {"completed", "failed"}:
                 end = (await client.get(f"/api/export/{other}/events", params={"after": 10**6 - 1, "wait": 1})).json()
             assert end["status"] == "completed"
+
+
+async def test_a_users_long_jobs_keep_no_other_user_waiting(settings_for, cells, many):
+    async with (
+        serving(settings_for(many, cells, workers=3)) as server,
+        server.client() as client,
+        server.client(OTHER_TOKEN) as other,
+    ):
+        jobs = [await server.start(client) for _ in range(2)]
+        for job_id in jobs:
+            await server.events_until(client, job_id, 1)
+            make_endless(server, job_id, 599)
+        jobs += [await server.start(client) for _ in range(20)]
+        path = f"/api/projects/{server.settings.projects[1].id}/export"
+        theirs = (await other.post(path, json={"options": ALL})).json()["jobId"]
+        while (status := (await other.get(f"/api/export/{theirs}")).json()["status"]) in {"pending", "processing"}:
+            pass
+        assert status == "completed"
+        assert (await client.get(f"/api/export/{jobs[-1]}")).json()["status"] == "pending"
 
 
 async def test_a_job_that_waits_for_its_turn_is_cancelled_at_once(settings_for, cells):

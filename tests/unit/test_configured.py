@@ -38,7 +38,7 @@ def file(tmp_path):
 def test_the_command_line_goes_before_the_environment_and_that_before_the_file(asked, file):
     path = file("jobs = 1\nworkers = 2\njobs_per_user = 3\n")
     got = asked("--config", path, "--jobs", "7", WORKERS="8", JOBS="9")
-    assert (got["jobs"], got["workers"], got["jobs_per_user"], got["jobs_at_once"]) == (7, 8, 3, 2)
+    assert (got["jobs"], got["workers"], got["jobs_per_user"], got["jobs_at_once"]) == (7, 8, 3, 8)
 
 
 def test_every_setting_has_a_key_and_a_variable(asked, file, tmp_path):

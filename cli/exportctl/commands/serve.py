@@ -75,10 +75,10 @@ class Work:
     ] = 100
     jobs_at_once: Annotated[
         int, typer.Option("--jobs-at-once", metavar="N", min=1, help="Jobs worked on at a time; the others wait.")
-    ] = 2
+    ] = 8
     jobs_at_once_per_user: Annotated[
-        int | None, typer.Option("--jobs-at-once-per-user", metavar="N", min=1, help="Of one user.")
-    ] = None
+        int, typer.Option("--jobs-at-once-per-user", metavar="N", min=1, help="Of one user, so that others find room.")
+    ] = 2
     archives_days: Annotated[
         float,
         typer.Option("--archives-days", metavar="DAYS", min=0.0001, help="For how long a finished archive is kept."),

@@ -73,7 +73,7 @@ class Engine:
         self.folders = Folders()
         self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note, say_of_job]
         self._arriving: Counter[str] = Counter()
-        self._turns = Turns(settings.jobs_at_once, settings.jobs_at_once_per_user or settings.jobs_at_once)
+        self._turns = Turns(settings.jobs_at_once, settings.jobs_at_once_per_user)
         self._expiry = Expiry(settings, log, self.is_running)
         self._news = asyncio.Event()
         self._closed = False

@@ -79,8 +79,8 @@ class Settings:
     unix_socket: Path | None = None
     jobs: int = 1000
     jobs_per_user: int = 100
-    jobs_at_once: int = 2
-    jobs_at_once_per_user: int | None = None
+    jobs_at_once: int = 8
+    jobs_at_once_per_user: int = 2
     ephemeral: bool = False
     checks_folders: bool = True
     people: bool = False
