@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from uvicorn.server import ServerState
 
 from authority import found_authority
 from exportctl.server import sending
-from exportctl.server.routes.conditions import disconnected
+from exportctl.server.messages import disconnected
 from exportctl.server.sending import FileProtocol, ShorterError, send_part
 from waiting import until
 
@@ -149,6 +150,30 @@ def test_readers_that_take_nothing_hold_up_nobody(archive):
             assert await body(reader) == archive.read_bytes()
             for _, one in [*waiting, (reader, writer)]:
                 one.close()
+
+    uvloop.run(main())
+
+
+def test_a_disk_that_holds_all_downloads_up_holds_nothing_else_up(archive, monkeypatch):
+    released, sendfile = threading.Event(), os.sendfile
+
+    def slow(*args):
+        released.wait()
+        return sendfile(*args)
+
+    monkeypatch.setattr(sending.os, "sendfile", slow)
+
+    async def main():
+        async with Site(archive).served() as port:
+            readers = [await asked(port) for _ in range(40)]  # more than there are threads
+            try:
+                for reader, _ in readers:
+                    await reader.readuntil(b"\r\n\r\n")
+                assert await asyncio.to_thread(threading.get_ident) != threading.get_ident()
+            finally:
+                released.set()
+            for _, writer in readers:
+                writer.close()
 
     uvloop.run(main())
 

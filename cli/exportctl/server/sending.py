@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from starlette.types import Message, Scope, Send
@@ -20,6 +21,8 @@ ZERO_COPY: Final = "http.response.zerocopysend"
 BLOCK: Final = 1 << 18
 _BURST: Final = 1 << 24
 """Bytes after which a thread is given back, however fast its client takes them."""
+_BURSTS: Final = ThreadPoolExecutor(4, thread_name_prefix="sending")
+"""Of their own: many downloads wait for each other, and nobody who asks for anything else waits for them."""
 _NO_SENDFILE: Final = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 """Of file systems, and of kinds of sockets on some systems."""
 
@@ -123,7 +126,7 @@ class FileProtocol(HttpToolsProtocol):
                 if ours is None:
                     # The loop lets nobody watch a transport's own descriptor.
                     ours = end.enter_context(self.transport.get_extra_info("socket").dup())
-                burst = asyncio.ensure_future(asyncio.to_thread(_burst, ours, file, start, stop))
+                burst = self.loop.run_in_executor(_BURSTS, _burst, ours, file, start, stop)
                 try:
                     start += await asyncio.shield(burst)
                 except ConnectionError:
