@@ -180,6 +180,10 @@ def test_a_log_that_is_no_database_or_a_newer_one_is_refused_in_words(child, con
     (tmp_path / "state" / "events.sqlite3").write_bytes(b"no database" * 1000)
     process, said = child(configuration)
     assert (process.wait(20), said["error"]["code"]) == (1, "STATE_UNUSABLE")
+    (tmp_path / "state" / "events.sqlite3").unlink()
+    (tmp_path / "state" / "tickets.key").mkdir()
+    process, said = child(configuration)
+    assert (process.wait(20), said["error"]["code"]) == (1, "STATE_UNUSABLE")
 
 
 def test_a_port_that_is_taken_is_said(settings_for, tmp_path):

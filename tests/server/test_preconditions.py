@@ -70,3 +70,9 @@ def test_root_makes_nothing_in_another_users_state(tmp_path):
     with pytest.raises(StartError) as refused:
         check_owner(tmp_path)
     assert "sudo -u nobody" in refused.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a folder of root is needed")
+def test_whose_state_is_roots_is_told_to_have_it_given_not_to_be_root(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
+    assert "chown -R nobody" in unusable(tmp_path, PermissionError(errno.EACCES, "Permission denied")).hint

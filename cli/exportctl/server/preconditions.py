@@ -68,7 +68,9 @@ def check_owner(state: Path) -> None:
     """Keep root from another user's state: what it made there, that user's server could not read. Raises StartError."""
     owner = _owner(state)
     if os.geteuid() == 0 and owner not in {None, _name(0)}:
-        raise StartError("STATE_UNUSABLE", f"The state folder {state} is that of {owner}, and this is root", _as(owner))
+        raise StartError(
+            "STATE_UNUSABLE", f"The state folder {state} is that of {owner}, and this is root", _as(owner, state)
+        )
 
 
 def unusable(state: Path, error: Exception) -> StartError:
@@ -86,7 +88,11 @@ def unusable(state: Path, error: Exception) -> StartError:
         return StartError(code, f"{where}: it can only be read", f"Let it be written, {another}")
     if number in {errno.EACCES, errno.EPERM}:
         owner = _owner(state)
-        hint = _as(owner) if owner not in {None, _name(os.geteuid())} else "See who may do so (ls -ld, on each part)"
+        hint = (
+            _as(owner, state)
+            if owner not in {None, _name(os.geteuid())}
+            else "See who may do so (ls -ld, on each part)"
+        )
         return StartError(code, f"{where}: {cause.strerror if isinstance(cause, OSError) else cause}", hint)
     if sqlite in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
         hint = "Put a saved one in its place (docs/serving.md), or give another folder (--state)"
@@ -117,7 +123,9 @@ def _name(user: int) -> str:
         return str(user)
 
 
-def _as(owner: str | None) -> str:
+def _as(owner: str | None, state: Path) -> str:
+    if owner == _name(0):  # no server is to be root's
+        return f"Give it to this user (chown -R {_name(os.geteuid())} {state}), or give another folder (--state)"
     return f"Run it as that user (sudo -u {owner}), or give another folder (--state)"
 
 

@@ -11,7 +11,9 @@ import logging
 import shutil
 import signal
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -100,11 +102,17 @@ async def run(
 
 @contextlib.asynccontextmanager
 async def _opened(settings: Settings, stop: asyncio.Event) -> AsyncIterator[ASGIApp]:
-    try:
-        async with open_app(settings, stop) as app:
-            yield app
-    except (LogUnusableError, PeopleUnusableError) as error:
-        raise unusable(settings.state, error) from error
+    async with contextlib.AsyncExitStack() as end:
+        try:
+            app = await end.enter_async_context(open_app(settings, stop))
+        except (LogUnusableError, PeopleUnusableError, sqlite3.Error) as error:
+            raise unusable(settings.state, error) from error
+        except OSError as error:
+            # Others are not the folder's: of the semaphores of workers, for one.
+            if error.filename is None or not Path(error.filename).is_relative_to(settings.state):
+                raise
+            raise unusable(settings.state, error) from error
+        yield app
 
 
 @contextlib.contextmanager
