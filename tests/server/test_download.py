@@ -65,6 +65,9 @@ async def test_the_whole_archive_is_what_the_events_said(server, done):
         ("bytes=-7", slice(-7, None)),
         ("bytes=5-999999999999", slice(5, None)),
         ("bytes=-999999999999", slice(None)),
+        (f"bytes=5-{10**30}", slice(5, None)),
+        (f"bytes=-{10**30}", slice(None)),
+        (f"bytes={'0' * 30}1-{'0' * 30}2", slice(1, 3)),
         ("BYTES=1-2", slice(1, 3)),
         ("bytes= 1-2", slice(1, 3)),
     ],
@@ -90,7 +93,13 @@ async def test_several_ranges_and_nonsense_get_the_whole_archive(done, wanted):
     assert (answer.status_code, answer.content) == (200, whole.content)
 
 
-@pytest.mark.parametrize("beyond", [0, 1, 10**15])
+async def test_a_range_said_twice_is_none(done):
+    client, path, whole, _ = done
+    answer = await client.get(path, headers=[("Range", "bytes=0-0"), ("Range", "bytes=1-1")])
+    assert (answer.status_code, answer.content) == (200, whole.content)
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 10**15, 10**20, 10**4000])
 async def test_a_range_past_the_end_is_416_with_the_size(done, beyond):
     client, path, whole, _ = done
     size = len(whole.content)

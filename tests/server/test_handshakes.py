@@ -1,11 +1,14 @@
 """Handshakes of sockets: whose page may have one, how one is refused, and that every answer says the protocol."""
 
+import asyncio
+import json
 import logging
 import ssl
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.frames import CloseCode
 
 from authority import found_authority
 from exportctl.server.settings import Tls
@@ -69,6 +72,25 @@ async def test_no_script_of_another_site_is_answered_as_one(server):
         assert (answer.status_code, answer.json()["code"]) == (400, 3)
         # What only keeps caches away is no matter.
         assert (await client.get(f"{POLLING}&t=abc&b64=1")).status_code == 200
+
+
+async def test_who_is_connected_and_connects_again_is_hung_up_as_the_official_server_does(server, caplog):
+    connecting = f'40{{"token":"{TOKEN}"}}'
+    async with connect(server.url.replace("http", "ws") + SOCKET, proxy=None) as socket:
+        assert (await socket.recv()).startswith("0")
+        await socket.send(connecting)
+        assert (await socket.recv()).startswith("40")
+        await socket.send(connecting)
+        await asyncio.wait_for(socket.wait_closed(), 30)
+        assert socket.close_code == CloseCode.NO_STATUS_RCVD
+    async with server.client() as client:
+        place = f"{POLLING}&sid={json.loads((await client.get(POLLING)).text[1:])['sid']}"
+        await client.post(place, content=connecting)
+        assert (await client.get(place)).text.startswith("40")
+        assert (await client.post(place, content=connecting)).text == "ok"
+        assert (await client.get(place)).text == "6"
+        assert (await client.get(place)).status_code == 400
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_over_tls_the_servers_own_page_has_a_socket_and_no_other(settings_for, cells, tmp_path):

@@ -70,6 +70,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # the library publish
         if self.on_open is not None:
             await self.on_open(eio_sid)
 
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: object) -> None:
+        if self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is None:
+            await super()._handle_connect(eio_sid, namespace, data)
+            return
+        # Whoever is connected cannot connect: the official server ends the session without a word.
+        session = self.eio.sockets[eio_sid]
+        await session.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
+        hang_up(session)
+
     async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
         if pkt.packet_type == socketio.packet.CONNECT_ERROR and pkt.data == "Unable to connect":
             pkt.data = {"message": "Invalid namespace"}

@@ -38,7 +38,9 @@ from exportctl.server.routes.conditions import (
 from exportctl.server.sending import send_part
 from exportctl.server.site import Site
 
-_RANGE = re.compile(r"bytes=\s*(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))\s*\Z", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*\Z", re.ASCII | re.IGNORECASE)
+_MOST_DIGITS = 20
+"""Of a number in a range that is read: no archive is as large."""
 
 _PATHS = ("/api/projects/{project}/export/{job}", "/api/export/{job}")
 _TOKEN = Promise(
@@ -181,15 +183,20 @@ def _part(request: Request, validators: set[str], size: int) -> tuple[range, boo
     `validators` (13.1.5); one that is invalid is as if it were not there (14.1.1).
     """
     whole = range(size), False
-    found = _RANGE.match(request.headers.get("Range", ""))
+    found = _RANGE.match(", ".join(request.headers.getlist("Range")))
     if found is None or request.method != "GET" or request.headers.get("If-Range") not in {None, *validators}:
         return whole
-    first, last, suffix = found.groups()
+    first, last, suffix = map(_number, found.groups())
     if suffix is not None:
-        return range(max(size - int(suffix), 0), size), True
-    if last and int(last) < int(first):
+        return range(max(size - suffix, 0), size), True
+    if first is None or (last is not None and last < first):
         return whole
-    return range(int(first), min(int(last) + 1, size) if last else size), True
+    return range(first, size if last is None else min(last + 1, size)), True
+
+
+def _number(digits: str | None) -> int | None:
+    """Return the number; None for none at all. One that is longer than any archive is as good as the largest."""
+    return int(digits.lstrip("0")[:_MOST_DIGITS] or "0") if digits else None
 
 
 def _open(path: Path, size: int) -> BinaryIO:
