@@ -1,6 +1,7 @@
 """Whatever polygon files hold, it ends nothing: what is of no use is left out with a warning that names it."""
 
 import json
+import tracemalloc
 from contextlib import suppress
 
 import orjson
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exportctl.server.export.planfile import read_categories
+from exportctl.server.export.reading import jsonfile
 from exportctl.server.export.reading.coco import is_coco, read_coco
 from exportctl.server.export.reading.jsonfile import JsonFileError, read_json
 from exportctl.server.export.reading.labelme import is_labelme, read_labelme
@@ -197,3 +199,42 @@ def test_impossible_sizes_and_names_that_are_no_text_end_nothing(folder):
     assert areas(images["b.png"]) == [400]
     assert read_categories(made.file) == ("\ufffd\ufffdcell", "cell")
     orjson.dumps(made.warnings)
+
+
+def test_a_polygon_file_that_takes_the_machines_memory_to_be_read_is_named_instead(folder, monkeypatch):
+    image(folder, "a.png")
+    image(folder, "b.png")
+    (folder / "a.json").write_text(json.dumps(labelme(shape("polygon", CORNERS))))
+    (folder / "b.json").write_bytes(b'{"shapes": [' + b"[]," * 100_000 + b"[]]}")
+    monkeypatch.setattr(jsonfile, "_SMALL", 0)
+    monkeypatch.setattr(jsonfile, "memory", lambda: 1 << 20)
+    made, images = plan(folder)
+    assert areas(images["a.png"]) == [400]
+    assert made.warnings[0].startswith("b.json is too large to be read: it takes more than half of the memory")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" + b"[]," * 50_000 + b"[]]", b"[" + b"[1.5,2.5]," * 50_000 + b"[]]", b"[" + b'{"a":1.5},' * 50_000 + b"{}]"],
+    ids=["lists", "pairs", "objects"],
+)
+def test_no_json_takes_more_memory_than_it_is_held_to_take(content):
+    tracemalloc.start()
+    document = json.loads(content)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert document
+    assert len(content) + peak <= jsonfile.weight(content)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: [" + " #" * 1_000_000 + '"', []),
+        ("names: [a" + " " * 1_000_000 + "x]", ["a"]),
+        ("names: [a" + "'" * 1_000_000 + ", b]", ["a" + "'" * 199, "b"]),
+    ],
+    ids=["comments", "spaces", "quotes"],
+)
+def test_a_list_of_classes_is_read_in_time_whatever_it_is_made_of(text, names):
+    assert [name.strip() for name in read_names(text).values() if not name.startswith("#")] == names

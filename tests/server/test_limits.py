@@ -1,5 +1,6 @@
 """What is too much: pictures that claim to be huge, too many of them, and links that lead out of the folder."""
 
+import contextlib
 import struct
 import zlib
 
@@ -110,3 +111,27 @@ async def test_links_that_lead_out_of_the_folder_are_named_and_nothing_of_them_i
         assert str(tmp_path) not in words
         listed = (await client.get(f"/api/export/{job_id}/events")).json()["events"][0]["data"]["total"]
         assert listed == 13
+
+
+def test_a_jpeg_of_endless_passes_is_not_decoded(tmp_path):
+    picture = cv2.imencode(".jpg", np.zeros((64, 64), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = picture.rindex(b"\xff\xda")
+    for more, problem in ((10, ""), (1000, "is damaged: it is drawn in more than 500 passes")):
+        path = tmp_path / f"{more}.jpg"
+        path.write_bytes(picture[:-2] + picture[last:-2] * more + b"\xff\xd9")
+        refused = pytest.raises(PixelsError, match=problem) if problem else contextlib.nullcontext()
+        with refused:
+            assert decode(str(path), read_header(str(path))).shape == (64, 64, 3)
+
+
+def test_a_tiff_that_gives_two_sizes_is_not_decoded(tmp_path):
+    picture = cv2.imencode(".tif", np.zeros((64, 64), np.uint8))[1].tobytes()
+    at = struct.unpack_from("<I", picture, 4)[0]
+    twice = bytearray(picture)
+    (count,) = struct.unpack_from("<H", picture, at)
+    tags = [tag for tag, _ in struct.iter_unpack("<H10s", picture[at + 2 : at + 2 + 12 * count])]
+    width, height = (at + 2 + 12 * tags.index(tag) for tag in (256, 257))
+    twice[height : height + 12] = twice[width : width + 12]
+    path = tmp_path / "x.tif"
+    path.write_bytes(twice)
+    assert read_header(str(path)).problem == "is damaged: its header is cut off or wrong"

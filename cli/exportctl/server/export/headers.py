@@ -104,13 +104,18 @@ def _tiff(file: BinaryIO, start: bytes) -> Header:
     if not 0 < count <= _TIFF_TAG_LIMIT:
         raise _HeaderError
     values = {_TIFF_BITS: 1, _TIFF_SAMPLE_FORMAT: 1}
+    seen: set[int] = set()
     entry = struct.Struct(order + entry_code)
     table = file.read(entry.size * count)
     following = _unpack(file, order + offset_code)
     for tag, kind, number, raw in entry.iter_unpack(table[: entry.size * count]):
         code = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
-        if code is None or tag not in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLE_FORMAT):
+        if tag not in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLE_FORMAT):
             continue
+        if tag in seen or code is None:
+            # Whoever decodes it may go by the other one.
+            raise _HeaderError
+        seen.add(tag)
         size = struct.calcsize(code)
         if number * size > len(raw):
             file.seek(struct.unpack(order + offset_code, raw)[0])

@@ -35,7 +35,7 @@ USUAL: Final = Limits()
 
 def pixels_for(workers: int) -> int:
     """Return how many pixels a picture may have if each worker draws one at a time in the memory there is."""
-    return min(USUAL.pixels, max(_memory() // max(workers, 1) // _BYTES_A_PIXEL, 1))
+    return min(USUAL.pixels, max(memory() // max(workers, 1) // _BYTES_A_PIXEL, 1))
 
 
 def cores() -> int:
@@ -49,7 +49,7 @@ def cores() -> int:
         return found  # "max" is no number
 
 
-def _memory() -> int:
+def memory() -> int:
     """Return the bytes of memory that this machine, or container, has."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:

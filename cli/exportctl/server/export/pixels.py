@@ -30,6 +30,8 @@ _BLOCK = 1 << 20
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _JPEG_COMPLAINTS = ("premature end", "corrupt jpeg", "bad huffman", "invalid jpeg")
 _TIFF_COMPLAINT = "tiff_error"
+_MOST_SCANS = 500
+"""Cameras and programs write 20 at most; each costs a pass over all of the picture, and may be of 30 bytes."""
 _GREY, _COLOR, _ALPHA = 1, 3, 4
 _PLANE = 2
 _UNPACKERS: dict[int, Callable[[], Any]] = {
@@ -214,7 +216,7 @@ def _png_damage(file: BinaryIO) -> str:
 def _jpeg_damage(file: BinaryIO) -> str:
     """Go from marker to marker, through all scans, to the end of the image (ITU T.81, B.1.1)."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = 2
+        at, scans = 2, 0
         while True:
             marker = _JPEG_MARKER.search(data, at)
             if marker is None:
@@ -225,6 +227,9 @@ def _jpeg_damage(file: BinaryIO) -> str:
                 return ""
             if code in {0x01, 0xD8}:
                 continue
+            scans += code == 0xDA  # noqa: PLR2004 - SOS
+            if scans > _MOST_SCANS:
+                return f"it is drawn in more than {_MOST_SCANS} passes"
             if at + 2 > len(data):
                 return "it is cut off"
             at += max(2, struct.unpack(">H", data[at : at + 2])[0])

@@ -23,7 +23,7 @@ from exportctl.server.export.reading.yolo import read_labels, read_names
 from exportctl.server.export.remarks import Remarks, printable, some_names
 from exportctl.server.export.shapes import Sketch
 
-_LABELS_LIMIT = 256 << 20
+_LABELS_LIMIT = 32 << 20
 _SIDE_LIMIT = 1 << 31
 _CLASS_LIST_LIMIT = 4 << 20
 

@@ -10,6 +10,11 @@ from collections.abc import Callable
 
 import orjson
 
+from exportctl.server.export.limits import memory
+
+_SMALL = 16 << 20
+_WEIGHTS = {b",": 40, b'"': 25, b"[": 88, b"{": 240}
+"""Bytes of memory that Python takes for what each of them begins or parts, measured, and some more."""
 _SIZE_LIMIT = 1 << 30
 _RETRY_LIMIT = 256 << 20
 
@@ -32,6 +37,8 @@ def read_json(path: str, opener: Callable[[str, int], int] | None = None) -> obj
         raise JsonFileError(f"cannot be read ({error.strerror or 'input error'})") from error
     if not content.strip():
         raise JsonFileError("is empty")
+    if size > _SMALL and weight(content) > memory() // 2:
+        raise JsonFileError("is too large to be read: it takes more than half of the memory there is")
     try:
         return orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
@@ -39,6 +46,11 @@ def read_json(path: str, opener: Callable[[str, int], int] | None = None) -> obj
         if size > _RETRY_LIMIT:
             raise JsonFileError(f"is damaged ({reason})") from error
     return _read_slowly(content, reason)
+
+
+def weight(content: bytes) -> int:
+    """Return about how many bytes of memory JSON takes when it is read: 20 times its own where it is made for that."""
+    return 2 * len(content) + sum(count * content.count(mark) for mark, count in _WEIGHTS.items())
 
 
 def _read_slowly(content: bytes, reason: str) -> object:

@@ -15,6 +15,8 @@ _BOX_VALUES = 5
 _LEAST_VALUES = 7
 _NAME_LENGTH = 200
 _CLASS_LIMIT = 100_000
+_ITEM_LENGTH = 1000
+_COMMENT = re.compile(r"(?:^|\s)#")
 _ITEM = re.compile(
     r"""\s*(?:(?P<number>\d{1,6})\s*:)?\s*(?P<name>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,]*?)\s*(?:,|\Z)"""
 )
@@ -75,10 +77,10 @@ def _inline(text: str) -> dict[int, str]:
         while end < len(text) and (quote or text[end] not in f",{closing}"):
             if quote:
                 quote = "" if text[end] == quote else quote
-            elif text[end] in "\"'" and not text[at:end].rpartition(":")[2].strip():
+            elif text[end] in "\"'" and end - at < _ITEM_LENGTH and not text[at:end].rpartition(":")[2].strip():
                 quote = text[end]
             end += 1
-        item = _ITEM.match(text[at:end])
+        item = _ITEM.match(text[at:end].strip()[:_ITEM_LENGTH])
         if item:
             names[int(item["number"]) if item["number"] else len(names)] = _unquoted(item["name"])
         if end < len(text) and text[end] == closing:
@@ -113,4 +115,6 @@ def _unquoted(name: str) -> str:
 
 
 def _without_comment(line: str) -> str:
-    return re.sub(r"(?:^|\s)#[^\"']*\Z", "", line)
+    # One in a quoted name is none.
+    found = _COMMENT.search(line, max(line.rfind('"'), line.rfind("'")) + 1)
+    return line[: found.start()] if found else line
