@@ -221,9 +221,11 @@ async def test_a_client_that_asks_and_takes_no_answer_is_not_heard_until_it_has(
         assert (await client.get(place)).text.startswith("40")
         await client.post(place, content="\x1e".join(calls[:20]))
         asking = asyncio.create_task(client.post(place, content="\x1e".join(calls[20:])))
+        for _ in range(3):
+            assert (await client.get("/api/health")).status_code == 200
+        assert not asking.done()
         seen = (await client.get(place)).text
-        assert seen.count("43") == 20
-        assert "4320[" not in seen
+        assert "4319[" not in seen
         while seen.count("43") < 40:
             seen += (await client.get(place)).text
         assert (await asking).text == "ok"

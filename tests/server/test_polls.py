@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import socketio
-from engineio.packet import PING, Packet
+from engineio.packet import MESSAGE, PING, Packet
 
 from exportctl.server.doorway import Doorway, Server
 
@@ -58,3 +58,15 @@ async def test_a_poll_whose_session_ends_meanwhile_is_told_as_one_of_a_session_t
     for _ in range(2):
         status, body = await ask(app, f"&sid={sid}")
         assert (status, json.loads(body)) == (400, {"code": 1, "message": "Session ID unknown"})
+
+
+async def test_a_poll_is_answered_with_no_more_packets_than_every_client_takes():
+    server = Server(async_mode="asgi", cors_allowed_origins=[], monitor_clients=False)
+    server.eio.start_background_task = lambda *_: None
+    app = Doorway(server.eio, socketio.ASGIApp(server), "/socket.io/")
+    sid = json.loads((await ask(app, ""))[1][1:])["sid"]
+    for number in range(40):
+        await server.eio.sockets[sid].send(Packet(MESSAGE, data=f"2[{number}]"))
+    answers = [(await ask(app, f"&sid={sid}"))[1].decode().split("\x1e") for _ in range(3)]
+    assert [len(packets) for packets in answers] == [16, 16, 8]
+    assert [packet for packets in answers for packet in packets] == [f"42[{number}]" for number in range(40)]

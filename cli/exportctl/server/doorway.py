@@ -30,6 +30,7 @@ from exportctl.server.handshakes import (
     refuse,
 )
 from exportctl.server.messages import body_of, disconnected, numbered, once, to_socket
+from exportctl.server.packets import Packets
 from exportctl.server.reading import Reading
 
 PACKETS: Final = 10_000
@@ -102,6 +103,7 @@ class Doorway:
         # Closed by their client, whose last poll may come behind that: it is answered as if it had come before.
         self._left: deque[str] = deque(maxlen=1000)
         Payload.max_decode_packets = PACKETS
+        server.create_queue = Packets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
