@@ -10,8 +10,10 @@ import pytest
 
 from exportctl.server.expiry import Expiry
 from exportctl.server.files import JobFiles
+from exportctl.server.log import LogFullError
 from exportctl.server.pool import Pool
 from exportctl.server.settings import Clocks
+from exportctl.server.sqlite_log import SqliteLog
 from server.conftest import serving
 from waiting import until
 
@@ -218,6 +220,23 @@ async def check_full_disk(settings, place, gate):
         assert (await client.get(server.job_path(job_id) + "/download")).status_code == 200
         (place / "other").unlink()
         await completed(server, client)
+
+
+async def test_on_a_full_disk_an_archive_goes_though_that_cannot_be_noted(settings_for, cells, monkeypatch):
+    clock, retire = Time(), SqliteLog.retire
+    settings = settings_for(cells, clocks=clock.clocks(), retention=3600)
+
+    async def no_room(self, job_id, now):
+        if (settings.state / "jobs" / job_id).exists():
+            raise LogFullError
+        await retire(self, job_id, now)
+
+    monkeypatch.setattr(SqliteLog, "retire", no_room)
+    async with serving(settings) as server, server.client() as client:
+        job_id, _ = await completed(server, client)
+        clock.passes(3601)
+        await completed(server, client)
+        await check_expired(server, client, job_id)
 
 
 @pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), ValueError("what nobody has thought of")])

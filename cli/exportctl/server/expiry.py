@@ -16,7 +16,7 @@ from typing import Final
 
 from exportctl.server.files import JobFiles, remove
 from exportctl.server.job import JobRecord, Status
-from exportctl.server.log import EventLog, KeptArchive
+from exportctl.server.log import EventLog, KeptArchive, LogFullError
 from exportctl.server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -63,13 +63,22 @@ class Expiry:
             # The newest is somebody's next download, however large it is.
             too_many = self._limit is not None and total > self._limit and number < len(kept)
             if too_many or archive.expires <= self._now():
-                # In this order: nobody is told of an archive that is not there.
-                await self._log.retire(archive.job, self._now())
-                await asyncio.to_thread(remove, self._jobs / archive.job)
+                await self._retire(archive)
                 total -= archive.size
         await self._log.forget(self._now() - self._history)
         left = [archive.expires for archive in kept if archive.expires > self._now()]
         return min(left) - self._now() if left else None
+
+    async def _retire(self, archive: KeptArchive) -> None:
+        folder = self._jobs / archive.job
+        try:
+            # In this order: nobody is told of an archive that is not there.
+            await self._log.retire(archive.job, self._now())
+        except LogFullError:
+            # Noting it takes room, which only its going makes.
+            await asyncio.to_thread(remove, folder)
+            await self._log.retire(archive.job, self._now())
+        await asyncio.to_thread(remove, folder)
 
     async def wait(self, seconds: float, news: asyncio.Event) -> None:
         """Return after so many seconds, when there is news, or soon after the clock was set."""
