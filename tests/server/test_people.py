@@ -1,9 +1,11 @@
 """Users, sessions, personal tokens and attempts, each by itself on a clock of the test's own."""
 
+import asyncio
 import contextlib
 import os
 import sqlite3
 import stat
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -128,6 +130,21 @@ async def test_a_password_that_is_changed_while_it_waits_for_its_turn_is_the_rig
 
     hasher.meanwhile = meanwhile
     assert await users.check(ana.email, PASSWORD) is None
+
+
+async def test_however_many_sign_in_one_password_is_looked_at_at_a_time(db, clock, ids, ana):
+    hasher, turn = Waiting(), threading.Lock()
+    seen = []
+
+    def meanwhile():
+        seen.append(turn.acquire(blocking=False))
+        os.sched_yield()
+        turn.release()
+
+    hasher.meanwhile = meanwhile
+    users = Users(db, Passwords(hasher), clock, ids)
+    assert await asyncio.gather(*(users.check(ana.email, PASSWORD) for _ in range(20))) == [ana] * 20
+    assert seen == [True] * 20
 
 
 async def test_a_password_is_changed_and_its_sessions_are_ended_or_neither(users, ana, sessions, db):

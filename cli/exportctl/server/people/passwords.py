@@ -6,8 +6,6 @@ from collections.abc import Callable
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-_AT_ONCE = 2
-
 
 class Passwords:
     """Hash and check. It is slow on purpose, so `is_right` works beside the event loop."""
@@ -15,8 +13,8 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._nobodys = self._hasher.hash("a password that nobody has")
-        # Each takes 64 MiB: many sign-ins at once must not take the machine's memory.
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+        # One at a time: each takes 64 MiB, and cores for four threads, which the loop must not have to wait for.
+        self._turn = asyncio.Lock()
 
     def hash(self, password: str) -> str:
         """Return what is kept of a password."""
