@@ -10,8 +10,10 @@ import zipfile
 import pytest
 
 from exportctl.server.cursor import Cursor
+from exportctl.server.log import LogUnusableError
 from exportctl.server.pool import Pool
 from exportctl.server.preconditions import StartError
+from exportctl.server.sqlite_log import SqliteLog
 from server.conftest import OTHER_TOKEN, make_endless, serving, write_images
 from server.stories import ALL, check_story, contents
 
@@ -246,6 +248,26 @@ async def test_jobs_that_waited_keep_their_turn_and_a_cancelled_one_stays_cancel
         assert (await server.events(client, waiting[2]))[-1]["event"] == "export:completed"
         async with server.client(OTHER_TOKEN) as other:
             assert (await server.events(other, theirs))[-1]["event"] == "export:completed"
+
+
+async def test_a_cancellation_that_was_answered_is_done_by_the_next_server(settings_for, cells, monkeypatch):
+    append = SqliteLog.append
+
+    async def refusing(log, record, name, data):
+        if name == "export:cancelled":
+            raise LogUnusableError
+        return await append(log, record, name, data)
+
+    settings = settings_for(cells, jobs_at_once=0)
+    async with serving(settings) as server, server.client() as client:
+        job_id = await server.start(client)
+        monkeypatch.setattr(SqliteLog, "append", refusing)
+        answer = await client.post(server.job_path(job_id) + "/cancel", json={"reason": "enough"})
+        assert answer.json()["status"] == "cancelling"
+    monkeypatch.undo()
+    async with serving(settings) as server, server.client() as client:
+        [end] = await server.events(client, job_id)
+        assert (end["event"], end["data"]["reason"]) == ("export:cancelled", "enough")
 
 
 def note_a_cancellation(server, job_id):

@@ -16,6 +16,7 @@ from exportctl.server.connections import most_connections
 from exportctl.server.crowd import Crowd
 from exportctl.server.doorway import Doorway
 from exportctl.server.engine import Engine
+from exportctl.server.folder_store import FolderStore, folder_in
 from exportctl.server.log import LogFullError, LogUnusableError
 from exportctl.server.meters import Meters
 from exportctl.server.people.people import People, opened
@@ -120,7 +121,8 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
     try:
         await log.open()
         pool = Pool(settings.workers)
-        engine = Engine(settings, log, pool)
+        archives = FolderStore(folder_in(settings.state))
+        engine = Engine(settings, log, pool, archives)
         await engine.open()
         # The first job would wait for this; the first request need not.
         warming, watching = asyncio.create_task(pool.warm()), asyncio.create_task(pool.watch())
@@ -130,6 +132,7 @@ async def _opened_parts(settings: Settings, people: People | None) -> AsyncItera
             yield Site(
                 settings=settings,
                 log=log,
+                archives=archives,
                 pool=pool,
                 engine=engine,
                 guard=guard,

@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exportctl.server.archive_store import ArchiveStore
 from exportctl.server.ending import tell_cancelled, tell_failed, tell_made
 from exportctl.server.expiry import Expiry
 from exportctl.server.export.errors import ProjectError
 from exportctl.server.export.options import ExportOptions, OptionsError, parse_options, to_wire
 from exportctl.server.failures import JobFailedError, failure_of
-from exportctl.server.files import JobFiles, remove, shut
+from exportctl.server.files import JobFiles, shut
 from exportctl.server.folders import Folders
 from exportctl.server.growth import Growths
 from exportctl.server.job import Cancellation, JobRecord, Status
@@ -62,10 +63,11 @@ class _Job:
 class Engine:
     """Run jobs. `open` first, `close` last."""
 
-    def __init__(self, settings: Settings, log: EventLog, pool: Pool) -> None:
+    def __init__(self, settings: Settings, log: EventLog, pool: Pool, archives: ArchiveStore) -> None:
         self._settings = settings
         self._log = log
         self._pool = pool
+        self._archives = archives
         self._projects = {project.id: project for project in settings.projects}
         self._jobs: dict[str, _Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +76,7 @@ class Engine:
         self._listeners: list[Callable[[JobRecord], None]] = [self.growths.note, say_of_job]
         self._arriving: Counter[str] = Counter()
         self._turns = Turns(settings.jobs_at_once, settings.jobs_at_once_per_user)
-        self._expiry = Expiry(settings, log, self.is_running)
+        self._expiry = Expiry(settings, log, archives, self.is_running)
         self._news = asyncio.Event()
         self._closed = False
         self.on_begin: Callable[[float], None] = lambda _waited: None
@@ -93,7 +95,9 @@ class Engine:
         for record in await self._log.unfinished():
             journal = Journal(self._log, record)
             try:
-                job = _Job(journal, self._folder_of(record), parse_options(record.options), self._files(record.id))
+                job = _Job(
+                    journal, self._folder_of(record), parse_options(record.options), self._archives.files(record.id)
+                )
             except (ProjectError, OptionsError) as error:
                 self._keep(asyncio.create_task(self._fail(journal, failure_of(error))))
                 continue
@@ -129,7 +133,9 @@ class Engine:
             self._arriving[request.user] -= 1
         if made.id == record.id:
             journal = Journal(self._log, made)
-            self._jobs[record.id] = _Job(journal, request.project.folder, request.options, self._files(made.id))
+            self._jobs[record.id] = _Job(
+                journal, request.project.folder, request.options, self._archives.files(made.id)
+            )
             self._changed(made)
             self._begin_next()
         return made
@@ -177,10 +183,6 @@ class Engine:
                 await job.journal.note(cancellation=Cancellation(by=by, reason=reason))
         return job.cancelling
 
-    def archive_of(self, record: JobRecord) -> Path:
-        """Say where the job's archive lies, if there is one."""
-        return self._files(record.id).archive
-
     def _check_room(self, user: str) -> None:
         theirs = sum(job.user == user for job in self._jobs.values()) + self._arriving[user]
         if theirs >= self._settings.jobs_per_user:
@@ -211,9 +213,6 @@ class Engine:
                 "serve its folder again, then start the export again",
             )
         return project.folder
-
-    def _files(self, job_id: str) -> JobFiles:
-        return JobFiles(folder=self._settings.state / "jobs" / job_id)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
@@ -275,10 +274,10 @@ class Engine:
             job.settled = True
             await self._fail(job.journal, failure)
         elif failure is None and not job.cancelling:
-            await asyncio.to_thread(job.files.settle)
+            await asyncio.to_thread(self._archives.settle, record.id)
 
     async def _fail(self, journal: Journal, failure: JobFailedError) -> None:
-        await asyncio.to_thread(remove, self._files(journal.record.id).folder)
+        await asyncio.to_thread(self._archives.remove, journal.record.id)
         await self._insist(lambda: tell_failed(journal, failure, self._settings))
         self._ended(journal.record)
 
@@ -288,7 +287,7 @@ class Engine:
             # Its own `finally` waits until no worker and no thread of it writes any more.
             job.task.cancel()
             await asyncio.wait([job.task])
-        clean = await asyncio.to_thread(remove, job.files.folder)
+        clean = await asyncio.to_thread(self._archives.remove, job.journal.record.id)
         await self._insist(lambda: tell_cancelled(job.journal, asked, self._settings, clean=clean))
         self._ended(job.journal.record)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from exportctl.server.files import JobFiles, remove
+from exportctl.server.archive_store import ArchiveStore
 from exportctl.server.job import JobRecord, Status
 from exportctl.server.log import EventLog, KeptArchive, LogFullError
 from exportctl.server.settings import Settings
@@ -30,8 +30,10 @@ _LOOK: Final = 60.0
 class Expiry:
     """Removes what has had its time. `is_running` says whether a job is queued or worked on here."""
 
-    def __init__(self, settings: Settings, log: EventLog, is_running: Callable[[str], bool]) -> None:
-        self._jobs = settings.state / "jobs"
+    def __init__(
+        self, settings: Settings, log: EventLog, archives: ArchiveStore, is_running: Callable[[str], bool]
+    ) -> None:
+        self._archives = archives
         self._limit = settings.archives_limit
         self._history = settings.history
         self._retention = settings.retention
@@ -43,14 +45,14 @@ class Expiry:
 
     async def tidy(self) -> None:
         """Remove what an earlier server left of jobs that have ended."""
-        for folder in await asyncio.to_thread(lambda: sorted(self._jobs.iterdir())):
-            record = await self._log.job(folder.name)
+        for job in await asyncio.to_thread(self._archives.jobs):
+            record = await self._log.job(job)
             if record is not None and (not record.status.ended or self._is_running(record.id)):
                 continue
             if record is not None and record.status is Status.COMPLETED and not self._is_over(record):
-                await asyncio.to_thread(JobFiles(folder=folder).settle)
+                await asyncio.to_thread(self._archives.settle, job)
             else:
-                await asyncio.to_thread(remove, folder)
+                await asyncio.to_thread(self._archives.remove, job)
 
     async def sweep(self) -> float | None:
         """Remove archives whose time is over, and jobs that ended long ago.
@@ -70,15 +72,14 @@ class Expiry:
         return min(left) - self._now() if left else None
 
     async def _retire(self, archive: KeptArchive) -> None:
-        folder = self._jobs / archive.job
         try:
             # In this order: nobody is told of an archive that is not there.
             await self._log.retire(archive.job, self._now())
         except LogFullError:
             # Noting it takes room, which only its going makes.
-            await asyncio.to_thread(remove, folder)
+            await asyncio.to_thread(self._archives.remove, archive.job)
             await self._log.retire(archive.job, self._now())
-        await asyncio.to_thread(remove, folder)
+        await asyncio.to_thread(self._archives.remove, archive.job)
 
     async def wait(self, seconds: float, news: asyncio.Event) -> None:
         """Return after so many seconds, when there is news, or soon after the clock was set."""

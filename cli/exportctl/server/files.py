@@ -94,14 +94,3 @@ def shut(gate: Path) -> None:
         gate.unlink(missing_ok=True)
     except OSError as error:
         logger.warning("The gate of a job could not be shut: %s", error)
-
-
-def remove(folder: Path) -> bool:
-    """Remove a folder with all that is in it; False, and a line in the server's log, if something is left."""
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        logger.warning("Files of a job could not be removed: %s", error)
-    return not folder.exists()

@@ -40,10 +40,10 @@ class Growth:
         self.durable = 0
 
     @classmethod
-    def whole(cls, path: Path, size: int) -> Self:
+    def whole(cls, size: int) -> Self:
         """Return one that is finished."""
         growth = cls()
-        growth.path, growth.written, growth.durable, growth._is_over = path, size, size, True
+        growth.written, growth.durable, growth._is_over = size, size, True
         return growth
 
     def begin(self, path: Path, size: int) -> None:

@@ -16,6 +16,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from exportctl.server.folder_store import folder_in
 from exportctl.server.settings import Settings, Tls
 
 _BACKLOG = 1024
@@ -59,7 +60,7 @@ def make_state(state: Path) -> None:
     try:
         # One after the other: a mode is that of the last folder alone.
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (state / "jobs").mkdir(exist_ok=True, mode=0o700)
+        folder_in(state).mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         raise unusable(state, error) from error
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from exportctl.server.answers import Refusal
+from exportctl.server.archive_store import ArchiveStore
 from exportctl.server.auth import ACCESS_COOKIE, Guard, SignInError, bearer, is_form, is_own_page
 from exportctl.server.crowd import Crowd
 from exportctl.server.engine import Engine
@@ -25,6 +26,7 @@ class Site:
 
     settings: Settings
     log: EventLog
+    archives: ArchiveStore
     pool: Pool
     engine: Engine
     guard: Guard

@@ -7,10 +7,8 @@ weak-in-effect ETag from time and size, answers several ranges as multipart, and
 
 import asyncio
 import base64
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import BinaryIO
 
 from starlette.requests import Request
@@ -19,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from exportctl.server import bodies
 from exportctl.server.answers import Refusal, answer
+from exportctl.server.archive_store import ArchiveGoneError
 from exportctl.server.contract import Endpoint, Header, Media, Parameter, Promise
 from exportctl.server.job import Status
 from exportctl.server.messages import disconnected
@@ -132,8 +131,8 @@ def routes(site: Site) -> list[Endpoint]:
         if ranged:
             headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{archive.size}"
         try:
-            file = await asyncio.to_thread(_open, site.engine.archive_of(record), archive.size)
-        except OSError as error:
+            file = await asyncio.to_thread(site.archives.open, record.id, archive.size)
+        except ArchiveGoneError as error:
             raise gone() from error
         return FileSlice(file, part, 206 if ranged else 200, headers)
 
@@ -197,11 +196,3 @@ def _part(request: Request, validators: set[str], size: int) -> tuple[range, boo
 def _number(digits: str | None) -> int | None:
     """Return the number; None for none at all. One that is longer than any archive is as good as the largest."""
     return int(digits.lstrip("0")[:_MOST_DIGITS] or "0") if digits else None
-
-
-def _open(path: Path, size: int) -> BinaryIO:
-    file = path.open("rb", buffering=0)
-    if os.fstat(file.fileno()).st_size != size:
-        file.close()
-        raise FileNotFoundError(path)
-    return file

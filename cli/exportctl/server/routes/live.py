@@ -5,15 +5,16 @@ completed; whatever else happens cuts the connection. A reader that takes nothin
 """
 
 import asyncio
-import os
-from collections.abc import Mapping
-from pathlib import Path
+import functools
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from exportctl.server.answers import Refusal
+from exportctl.server.archive_store import ArchiveGoneError
 from exportctl.server.growth import Growth, LostError
 from exportctl.server.job import JobRecord
 from exportctl.server.messages import disconnected
@@ -42,6 +43,9 @@ async def answer(site: Site, record: JobRecord, request: Request) -> Response:
         # It may have ended after it was looked at.
         record = await site.log.job(record.id) or record
         growth = await _whole(site, record)
+        opened = functools.partial(site.archives.open, record.id, growth.written)
+    else:
+        opened = functools.partial(_open, growth)
     etag = etag_of(record)
     headers = {
         "ETag": etag,
@@ -56,16 +60,17 @@ async def answer(site: Site, record: JobRecord, request: Request) -> Response:
         if record.archive is not None:
             headers["Content-Range"] = f"bytes */{growth.written}"
         raise Refusal(416, "RANGE_NOT_SATISFIABLE", f"The archive has {growth.written} bytes", headers=headers)
-    return LiveStream(growth, offset, headers)
+    return LiveStream(growth, opened, offset, headers)
 
 
 class LiveStream(Response):
-    """Send a growing file; raises LostError, which cuts the connection."""
+    """Send a growing file, which `opened` opens; raises LostError, which cuts the connection."""
 
-    def __init__(self, growth: Growth, offset: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, growth: Growth, opened: Callable[[], BinaryIO], offset: int, headers: Mapping[str, str]) -> None:
         super().__init__(None, 200, headers, "application/zip")
         del self.headers["Content-Length"]
         self._growth = growth
+        self._opened = opened
         self._offset = offset
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,18 +94,18 @@ class LiveStream(Response):
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body"})
             return
-        at, file = self._offset, -1
+        at, file = self._offset, None
         try:
             while (durable := await self._growth.beyond(at)) > at:
-                if file < 0:
-                    file = await asyncio.to_thread(_open, self._growth.path)
-                await send_part(scope, send, file, range(at, durable))
+                if file is None:
+                    file = await asyncio.to_thread(self._opened)
+                await send_part(scope, send, file.fileno(), range(at, durable))
                 at = durable
-        except ShorterError as error:
+        except (ShorterError, ArchiveGoneError) as error:
             raise LostError from error
         finally:
-            if file >= 0:
-                os.close(file)
+            if file is not None:
+                file.close()
         await send({"type": "http.response.body"})
 
 
@@ -116,20 +121,17 @@ async def _whole(site: Site, record: JobRecord) -> Growth:
     if not record.status.ended:
         raise Refusal(503, "NOT_RUNNING", "The export is not being worked on right now", headers={"Retry-After": "1"})
     archive = archive_of(record, site.settings.clocks.now())
-    path = site.engine.archive_of(record)
     try:
-        size = (await asyncio.to_thread(path.stat)).st_size
-    except OSError as error:
+        (await asyncio.to_thread(site.archives.open, record.id, archive.size)).close()
+    except ArchiveGoneError as error:
         raise gone() from error
-    if size != archive.size:
-        raise gone()
-    return Growth.whole(path, size)
+    return Growth.whole(archive.size)
 
 
-def _open(path: Path | None) -> int:
-    if path is None:
+def _open(growth: Growth) -> BinaryIO:
+    if growth.path is None:
         raise LostError
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return growth.path.open("rb", buffering=0)
     except OSError as error:
         raise LostError from error
