@@ -97,6 +97,28 @@ async def test_a_large_body_that_comes_with_its_head_is_no_large_head(server):
         assert refused(await all_of(reader)) == (422, "BAD_PARAMETER")
 
 
+@pytest.mark.parametrize("host", ["x", "x:80", "export.example:8443", "a_b", "[::1]:80", "10.0.0.1", ""])
+async def test_a_host_of_any_kind_is_answered(server, host):
+    async with raw(server, f"GET /api/health HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()) as (
+        reader,
+        _,
+    ):
+        assert (await all_of(reader)).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("endless", [b"2;" + b"x" * 100, b"0\r\n" + b"X: y\r\n" * 20, b"0\r\nX: " + b"y" * 100])
+async def test_what_a_body_is_packed_in_has_an_end(server, endless, caplog):
+    head = f"POST /api/projects/{server.project.id}/export HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    async with raw(server, f"{head}Authorization: Bearer {TOKEN}\r\n\r\n".encode() + endless) as (reader, writer):
+        more = endless[-6:] * 200
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                writer.write(more)
+                await writer.drain()
+        assert await all_of(reader) == b""
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -108,6 +130,12 @@ async def test_a_large_body_that_comes_with_its_head_is_no_large_head(server):
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: <x>\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: a b\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: \xff\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: ana@x\r\n\r\n",
+        b"GET /api/health HTTP/1.1\r\nHost: [::1\r\n\r\n",
         # What two readers may take for different requests.
         b"GET /\r\n\r\n",
         b"GET /api/health HTTP/1.1\r\n\r\n",

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import json
 import logging
+import re
 import resource
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -38,6 +39,8 @@ _LOOKED_AT: Final = 100
 """Of those, how many are looked at for each that comes."""
 _LAST_SECONDS: Final = 1.0
 """How long a refusal may take to be read."""
+_HOST: Final = re.compile(rb"([\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(:\d*)?")
+"""RFC 9110, 7.2: no user, no space; empty is allowed."""
 
 
 class _RefusedError(Exception):
@@ -61,7 +64,8 @@ class Connection(FileProtocol):
         super().__init__(*args, **options)
         self._late: asyncio.TimerHandle | None = None
         self._is_in_head = True
-        self._head = self._heads = self._answers = 0
+        self._head = self._heads = self._answers = self._framing = 0
+        self._had_body = False
         self._taking: Patience | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -82,14 +86,29 @@ class Connection(FileProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take no head that never ends."""
-        was_in_head, heads = self._is_in_head, self._heads
+        """Take no head that never ends, and no trailer or other framing of a body that does not."""
+        was_in_head, heads, self._had_body = self._is_in_head, self._heads, False
         super().data_received(data)
-        if not was_in_head or self._heads != heads:
+        if not was_in_head:
+            self._framing = 0 if self._had_body else self._framing + len(data)
+            if self._framing > LARGEST_HEAD:
+                self.transport.abort()
+            return
+        if self._heads != heads:
             return
         self._head += len(data)
         if self._head > LARGEST_HEAD:
             self._refuse(431, "HEAD_TOO_LARGE", f"The request's head is larger than {LARGEST_HEAD} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, and no trailer, which says nothing here: RFC 9110, 6.5.1."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Note that there is more of a body."""
+        self._had_body = True
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Note that the request is known, but for its body."""
@@ -97,7 +116,7 @@ class Connection(FileProtocol):
         if problem is not None:
             self._refuse(*problem)
             raise _RefusedError
-        self._is_in_head, self._head = False, 0
+        self._is_in_head, self._head, self._framing = False, 0, 0
         self._heads += 1
         self._expect_no_more()
         self.silent[self] = self.loop.time()
@@ -159,9 +178,13 @@ class Connection(FileProtocol):
         version = self.parser.get_http_version()
         if version not in {"1.0", "1.1"}:
             return 505, "BAD_VERSION", "HTTP/1.1 is spoken here"
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and version == "1.1"):
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > LARGEST_HEAD:
+            return 431, "HEAD_TOO_LARGE", f"The request's head is larger than {LARGEST_HEAD} bytes"
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and version == "1.1"):
             return 400, "BAD_REQUEST", "A request has one Host"
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            return 400, "BAD_REQUEST", "The Host is no name or address"
         codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings and version == "1.0":
             return 400, "BAD_REQUEST", "A request of HTTP/1.0 has no Transfer-Encoding"
