@@ -223,6 +223,18 @@ async def test_a_personal_token_is_shown_once_works_and_ends(site):
             assert refusal(await script.get("/api/projects")) == (401, "UNAUTHORIZED")
 
 
+async def test_a_download_link_ends_with_its_user(site):
+    async with signed_in(site) as client, site.client(token=None) as nobody:
+        job = await site.start(client)
+        await site.events(client, job)
+        path = site.job_path(job)
+        link = f"{path}/download?token={(await client.post(f'{path}/download-token')).json()['token']}"
+        assert (await nobody.get(link)).status_code == 200
+        with contextlib.closing(open_people(people_file(site.settings.state))) as db:
+            Users(db, Passwords(CHEAP), site.settings.clocks.now, site.settings.new_id).remove("ana@example.com")
+        assert refusal(await nobody.get(link)) == (401, "UNAUTHORIZED")
+
+
 async def test_what_is_another_users_is_not_there(site):
     async with signed_in(site) as ana, signed_in(site, "ben@example.com") as ben:
         job = await site.start(ana)

@@ -5,7 +5,9 @@ import base64
 import hashlib
 import io
 import os
+import unicodedata
 import zipfile
+from urllib.parse import unquote
 
 import pytest
 
@@ -189,6 +191,31 @@ async def test_the_file_name_is_offered_to_every_client_and_is_one_component(ser
     assert offered == (
         "attachment; filename=\"Bu_ky __. 1_.._x_y_.zip\"; filename*=UTF-8''Bu%C5%88ky%20_%C4%8D.%201_.._x_y_.zip"
     )
+
+
+@pytest.mark.parametrize(
+    ("project", "stem"),
+    [
+        ("..", "export"),
+        ("nul\0 \x1b[31m", "nul_ _[31m"),
+        ("\u202egpj.exe", "_gpj.exe"),
+        ("🙂" * 250, "🙂" * 50),
+        ("x" * 1000, "x" * 200),
+    ],
+)
+async def test_whatever_a_project_is_called_its_archive_is_saved_by_a_name_that_any_system_takes(server, project, stem):
+    async with server.client() as client:
+        path, options = f"/api/projects/{server.project.id}/export", {"includeVisualizations": False}
+        job_id = (await client.post(path, json={"projectName": project, "options": options})).json()["jobId"]
+        await server.events(client, job_id)
+        answer = await client.get(server.job_path(job_id) + "/download")
+        asked = await client.head(server.job_path(job_id) + "/download", params={"filename": project + ".ZIP"})
+    names = [unquote(one.headers["Content-Disposition"].partition("''")[2]) for one in (answer, asked)]
+    assert names[0] == f"{stem}.zip"
+    assert len(names[1].encode()) <= 255
+    assert not any(unicodedata.category(sign) in {"Cc", "Cf"} for sign in names[1])
+    text = zipfile.ZipFile(io.BytesIO(answer.content)).read("README.md").decode()
+    assert not any(unicodedata.category(sign) == "Cc" for sign in text.replace("\n", ""))
 
 
 async def test_an_archive_that_is_not_ready_is_409_and_one_that_is_gone_410(settings_for, cells):

@@ -64,6 +64,10 @@ class Guard:
             return self._people.tokens.user_of(right.token) == right.user
         return right.session is None or self._people.sessions.is_open(right.session)
 
+    def knows(self, user: str) -> bool:
+        """Say whether somebody is still a user here."""
+        return self._people is None or user in self._named or self._people.users.find(user) is not None
+
     def changes(self) -> object:
         """Return what is another whenever a right may have ended."""
         return self._people and self._people.changes()

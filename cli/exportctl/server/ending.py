@@ -3,15 +3,12 @@
 What was told before a server died is not told again: the record says how far the telling had come.
 """
 
-import re
-
+from exportctl.server.export.names import saved_as
 from exportctl.server.failures import JobFailedError
 from exportctl.server.job import ArchiveFacts, Cancellation, EventName, Status, timestamp
 from exportctl.server.journal import Journal
 from exportctl.server.pipeline import Made
 from exportctl.server.settings import Settings
-
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')
 
 
 async def tell_made(journal: Journal, made: Made, settings: Settings) -> None:
@@ -34,7 +31,7 @@ async def tell_made(journal: Journal, made: Made, settings: Settings) -> None:
             eta=None,
         )
     if journal.record.archive is None:
-        name = _UNSAFE.sub("_", journal.record.project_name).strip(" .") or "export"
+        name = saved_as(journal.record.project_name) or "export"
         expires = settings.clocks.now() + settings.retention
         sealed = made.sealed
         archive = ArchiveFacts(file_name=f"{name}.zip", size=sealed.size, sha256=sealed.sha256, expires=expires)

@@ -79,6 +79,8 @@ class Site:
         except TicketError as error:
             raise Refusal(401, "UNAUTHORIZED", str(error), "Ask for a new one: POST …/download-token") from error
         record = _of_path(request, await self.log.job(job_id))
+        if not self.guard.knows(record.user):
+            raise Refusal(401, "UNAUTHORIZED", "Invalid download token: its user was removed")
         self.crowd.enter(request.scope, record.user)
         return record
 

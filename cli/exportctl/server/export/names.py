@@ -11,6 +11,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+_TURNING = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_UNSAVED = re.compile(r'[/\\:*?"<>|]+')
+_LONGEST_STEM = 200
+"""Bytes: a name has 255."""
 # What ZIP readers take for a separator or a control, and bytes that are not UTF-8.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 
@@ -33,6 +37,21 @@ def spelled(path: str) -> str:
 def archive_path(path: str) -> str:
     """Make a relative path safe as the name of an archive entry; most paths are left as they are."""
     return _UNSAFE.sub("_", path)
+
+
+def saved_as(text: str) -> str:
+    """Return what of a text may be the stem of a file's name everywhere; '' for nothing."""
+    return shortened(_UNSAVED.sub("_", unturned(text, "_")))
+
+
+def unturned(text: str, mark: str) -> str:
+    """Put a mark for controls, and for what turns the direction of others: a name would seem to end otherwise."""
+    return _TURNING.sub(mark, text)
+
+
+def shortened(stem: str) -> str:
+    """Return as much of a file's stem as any system takes with an ending, no dot or blank at its ends."""
+    return stem.strip(" .").encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore").rstrip(" .")
 
 
 def entry_names(paths: Sequence[str]) -> tuple[list[str], list[str]]:

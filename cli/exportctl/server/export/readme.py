@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from exportctl.server.export.options import ExportOptions
+from exportctl.server.export.remarks import printable
 from exportctl.server.export.tables import unit
 
 _FORMULAS = """\
@@ -122,7 +123,7 @@ def _categories(categories: Sequence[str]) -> str:
 
 def _inline(text: str) -> str:
     """Keep a foreign text on its line, and its marks from being Markdown's."""
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     return "".join("\\" + sign if sign in "\\`*_[]<>|#" else sign for sign in flat)
 
 

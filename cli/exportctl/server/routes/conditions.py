@@ -10,9 +10,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from exportctl.server.answers import Refusal
+from exportctl.server.export.names import shortened, unturned
 from exportctl.server.job import ArchiveFacts, JobRecord, Status
-
-_LONGEST_NAME = 100
 
 
 def archive_of(record: JobRecord, now: float) -> ArchiveFacts:
@@ -76,11 +75,9 @@ def _listed(request: Request, name: str) -> set[str]:
 
 def name_for(request: Request, archive: ArchiveFacts) -> str:
     """Return the name that the client wants for the file (`filename=`), made one safe name; else the archive's."""
-    wanted = re.sub(r"[\x00-\x1f\x7f-\x9f]", "", request.query_params.get("filename", ""))
-    last = re.split(r"[/\\]", wanted)[-1].strip(" .").encode("utf-8", "replace").decode()[:_LONGEST_NAME]
-    if not last:
-        return archive.file_name
-    return last if last.lower().endswith(".zip") else f"{last}.zip"
+    wanted = unturned(request.query_params.get("filename", ""), "")
+    stem = shortened(re.sub(r"\.zip\s*\Z", "", re.split(r"[/\\]", wanted)[-1], flags=re.IGNORECASE))
+    return f"{stem}.zip" if stem else archive.file_name
 
 
 def disposition(name: str) -> str:
