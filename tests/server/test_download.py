@@ -240,6 +240,8 @@ async def test_an_archive_that_is_not_ready_is_409_and_one_that_is_gone_410(sett
         (server.settings.state / "jobs" / other / "archive.zip").unlink()
         gone = await client.get(server.job_path(other) + "/download")
         assert (gone.status_code, gone.json()["code"]) == (410, "ARCHIVE_GONE")
+        gone = await client.post(server.job_path(other) + "/download-token")
+        assert (gone.status_code, gone.json()["code"]) == (410, "ARCHIVE_GONE"), "a link would say nothing"
         now += 101
         expired = await client.get(path)
         assert (expired.status_code, expired.json()["code"]) == (410, "ARCHIVE_EXPIRED")

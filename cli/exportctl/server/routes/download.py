@@ -19,7 +19,7 @@ from exportctl.server import bodies
 from exportctl.server.answers import Refusal, answer
 from exportctl.server.archive_store import ArchiveGoneError
 from exportctl.server.contract import Endpoint, Header, Media, Parameter, Promise
-from exportctl.server.job import Status
+from exportctl.server.job import JobRecord, Status
 from exportctl.server.messages import disconnected
 from exportctl.server.routes import live
 from exportctl.server.routes.conditions import (
@@ -95,7 +95,8 @@ def routes(site: Site) -> list[Endpoint]:
         if record.status is not Status.COMPLETED:
             # As protocol 1, which has no other word for it.
             raise Refusal(404, "NOT_COMPLETED", f"The export is {record.status}, so there is no archive to download")
-        archive_of(record, site.now())
+        # A link to an archive that is gone would leave a browser without a word.
+        (await _opened(site, record, archive_of(record, site.now()).size)).close()
         made, expires = site.tickets.make(record.id)
         body: bodies.DownloadToken = {"token": made, "expiresAt": int(expires * 1000)}
         return answer(body)
@@ -130,16 +131,20 @@ def routes(site: Site) -> list[Endpoint]:
             )
         if ranged:
             headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{archive.size}"
-        try:
-            file = await asyncio.to_thread(site.archives.open, record.id, archive.size)
-        except ArchiveGoneError as error:
-            raise gone() from error
+        file = await _opened(site, record, archive.size)
         return FileSlice(file, part, 206 if ranged else 200, headers)
 
     return [
         *(Endpoint(f"{path}/download", download, _DOWNLOAD, methods=["GET", "HEAD"]) for path in _PATHS),
         *(Endpoint(f"{path}/download-token", token, _TOKEN, methods=["POST"]) for path in _PATHS),
     ]
+
+
+async def _opened(site: Site, record: JobRecord, size: int) -> BinaryIO:
+    try:
+        return await asyncio.to_thread(site.archives.open, record.id, size)
+    except ArchiveGoneError as error:
+        raise gone() from error
 
 
 class FileSlice(Response):
