@@ -171,7 +171,7 @@ def bound(settings: Settings) -> Iterator[socket.socket]:
 def _bind(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         number = error.errno if isinstance(error, OSError) else None
         in_use = number == errno.EADDRINUSE
@@ -180,6 +180,9 @@ def _bind(host: str, port: int) -> socket.socket:
             f"Port {port} on {host} is taken" if in_use else f"Cannot listen on {host} port {port}: {error}",
             _HINTS.get(number or 0, "Give an address of this machine (--host)"),
         ) from error
+    # Inherited by its connections: asyncio's own loop sets it on none, and answers would wait 40 ms for an ACK.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _bind_unix(path: Path) -> socket.socket:
