@@ -13,6 +13,7 @@ from exportctl.server.logs import facts
 
 logger = logging.getLogger(__name__)
 
+LOST: Final = "workers were lost"
 _PAUSES: Final = (0.1, 1, 5, 30)
 """Seconds until workers that could not be started are tried again; the last one again and again."""
 _SLOW: Final = 15.0
@@ -39,10 +40,10 @@ class Crews:
             self._starting = asyncio.create_task(self._start())
         return self._starting
 
-    def retire(self, crew: Crew) -> None:
-        """End the workers, whatever they do."""
+    def retire(self, crew: Crew, fault: str = "") -> None:
+        """End the workers, whatever they do; `fault`: what is wrong until others are there."""
         crew.kill()
-        self.current = None
+        self.current, self._fault = None, fault
         # Kept for a while: a worker that is only just starting needs the semaphores that would go with it.
         self._retired.append(crew)
 
@@ -53,10 +54,8 @@ class Crews:
     def trouble(self) -> str:
         """Say why no task can run now, "" where one can; nothing is started for that."""
         if self.current is not None:
-            return "workers were lost" if self.current.is_lost() else ""
-        if self._fault:
-            return f"workers cannot be started: {self._fault}"
-        return "workers do not start" if self._without >= _SLOW else ""
+            return LOST if self.current.is_lost() else ""
+        return "workers do not start" if self._without >= _SLOW and not self._fault else self._fault
 
     async def close(self) -> None:
         """End all workers at once, those that are only just starting too."""
@@ -86,8 +85,9 @@ class Crews:
                 crew.kill()
             if not isinstance(error, Exception):
                 raise
-            self._fault = _told(error)
-            logger.warning("No workers can be started: %s", self._fault, extra=facts(event="workers-missing"))
+            why = _told(error)
+            self._fault = f"workers cannot be started: {why}"
+            logger.warning("No workers can be started: %s", why, extra=facts(event="workers-missing"))
             return None
         return crew
 

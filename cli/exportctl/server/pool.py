@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from exportctl.server.crew import Crew, ProcessCrew
-from exportctl.server.crews import Crews
+from exportctl.server.crews import LOST, Crews
 from exportctl.server.logs import facts
 from exportctl.server.turns import Line
 
@@ -211,7 +211,7 @@ class Pool:
         # futures that were cancelled, and leaves the others waiting.
 
     def _dispatch(self) -> None:
-        if self._crews.current is None and not self._closed and (self._suspects or self._waiting):
+        if self._crews.current is None and not self._closed:
             self._crews.begin()
         while (crew := self._crews.current) is not None and (call := self._next()) is not None:
             call.spent = 0.0
@@ -264,7 +264,7 @@ class Pool:
         """Replace workers of which one died by itself."""
         self._lost += 1
         logger.warning("Worker processes were lost, and are replaced", extra=facts(event="workers-lost"))
-        for call in self._take_back(crew):
+        for call in self._take_back(crew, LOST):
             if call.suspect:
                 call.result.set_exception(WorkerDiedError())
             else:
@@ -278,7 +278,7 @@ class Pool:
             self._requeue(call)
         self._dispatch()
 
-    def _take_back(self, crew: Crew) -> list[_Call]:
+    def _take_back(self, crew: Crew, fault: str = "") -> list[_Call]:
         """End the workers; returns the tasks they have not done, whose outcome is still wanted."""
         undone = []
         for call in [*self._running]:
@@ -289,7 +289,7 @@ class Pool:
             call.future = None
             if not call.result.done():
                 undone.append(call)
-        self._crews.retire(crew)
+        self._crews.retire(crew, fault)
         self._news.set()
         return undone
 
