@@ -52,7 +52,7 @@ def test_users_are_added_listed_and_removed(users):
         ([".", "--token", "one", "--token", "one"], "", 2, "token 2 is there before"),
         ([".", "--archives-limit", "5X"], "", 2, "--archives-limit: '5X' is no amount"),
         ([".", "--tls-cert", "cert.pem"], "", 2, "belong together"),
-        ([".", "--tls-cert", "cert.pem", "--tls-key", "key.pem"], "", 2, "cannot be used (cert.pem with key.pem)"),
+        ([".", "--tls-cert", "cert.pem", "--tls-key", "key.pem"], "", 2, "The certificate cert.pem cannot be read"),
     ],
 )
 def test_what_is_refused_is_refused_in_words(users, arguments, said, status, words):
