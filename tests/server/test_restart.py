@@ -217,7 +217,8 @@ async def test_a_project_that_is_another_one_by_now_ends_the_job_in_words(settin
         assert (end["code"], end["retryable"]) == told
         assert end["hint"]
         assert str(many) not in json.dumps(end)
-        assert 'exportctl_jobs_ended_total{status="failed"} 1.0' in (await client.get("/metrics")).text
+        while 'exportctl_jobs_ended_total{status="failed"} 1.0' not in (await client.get("/metrics")).text:
+            pass
         assert not archive_of(server, job_id).parent.exists()
 
 
