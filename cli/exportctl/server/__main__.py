@@ -11,7 +11,6 @@ With `door`, the named pipe that its standard input is, other commands may come 
 it makes sure of under `door.lock` (`client/parking.py` is the other side).
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -40,7 +39,9 @@ def main() -> int:
             _lock(door.with_name("server.lock"))  # kept until this process is no more
         settings = _settings(given)
     except OSError as error:
-        code = "DISK_FULL" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "STATE_UNUSABLE"
+        from exportctl.server.full_disk import is_full  # noqa: PLC0415 - SQLite is loaded later by what needs it
+
+        code = "DISK_FULL" if is_full(error) else "STATE_UNUSABLE"
         return _refuse(code, f"The sample cannot be made: {error.strerror}", "Free some space, or set TMPDIR")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return _refuse(

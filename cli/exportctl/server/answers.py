@@ -6,7 +6,6 @@ with no path of this machine and no traceback, whatever went wrong.
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 
 from exportctl.server import bodies
+from exportctl.server.full_disk import is_full
 from exportctl.server.job import JobRecord, timestamp
 from exportctl.server.log import LogFullError
 from exportctl.server.tracing import request_id
@@ -111,7 +111,7 @@ async def on_fault(_request: Request, _error: Exception) -> Response:
 
 async def on_unkept(_request: Request, error: Exception) -> Response:
     """Answer where a database of the state folder cannot be written, or read: nothing was done."""
-    if isinstance(error, LogFullError) or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+    if isinstance(error, LogFullError) or is_full(error):
         refusal = Refusal(503, "DISK_FULL", "The server's disk is full", "Free some space on the server", _LATER)
     else:
         logger.error("The state cannot be kept: %s", error)

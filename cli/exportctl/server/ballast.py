@@ -4,10 +4,11 @@ A job that fails because the disk is full must still be able to say so. Without 
 the word of everyone who is at work has its room.
 """
 
-import errno
 import os
 from pathlib import Path
 from typing import Final
+
+from exportctl.server.full_disk import is_full
 
 SIZE: Final = 2 << 20
 """An end takes some 20 kB of the event log's write-ahead log: enough for a hundred."""
@@ -28,7 +29,7 @@ class Ballast:
             self._path.write_bytes(os.urandom(SIZE))
         except OSError as error:
             self._path.unlink(missing_ok=True)
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            if not is_full(error):
                 raise
             return False
         return True

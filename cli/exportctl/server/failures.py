@@ -1,19 +1,17 @@
 """What ends a job, in the user's words: code, message and hint, and no path of this machine."""
 
-import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from exportctl.server.archive import SourceChangedError
 from exportctl.server.export.errors import ProjectError
+from exportctl.server.full_disk import is_full
 from exportctl.server.job import JobError
 from exportctl.server.log import LogFullError
 from exportctl.server.pool import TaskTooLongError, WorkerDiedError
 
 logger = logging.getLogger(__name__)
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class JobFailedError(Exception):
@@ -45,7 +43,7 @@ def failure_of(error: Exception, stage: str | None = None, item: str | None = No
             known = JobError(code=error.code, message=error.message, hint=error.hint or None, retryable=again)
         case LogFullError():
             known = _disk_full()
-        case OSError() if error.errno in _NO_ROOM:
+        case OSError() if is_full(error):
             known = _disk_full()
         case SourceChangedError():
             known = JobError(

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from exportctl.server.full_disk import is_full
 from exportctl.server.log import LogFullError, LogUnusableError
 
 SCHEMA_VERSION = 1
@@ -78,8 +79,7 @@ def as_log_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        # Misuse of the library has no code.
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        if is_full(error):
             raise LogFullError("The disk with the event log is full") from error
         raise LogUnusableError(f"The event log cannot be used: {error}") from error
     except OSError as error:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from exportctl.server.folder_store import folder_in
+from exportctl.server.full_disk import is_full
 from exportctl.server.settings import Settings, Tls
 
 _BACKLOG = 1024
@@ -82,7 +83,7 @@ def unusable(state: Path, error: Exception) -> StartError:
     another = "or give another folder (--state)"
     if not isinstance(cause, OSError | sqlite3.Error):
         return StartError("STATE_UNUSABLE", f"{error} ({state})", f"Use that version, {another}")
-    if number in {errno.ENOSPC, errno.EDQUOT} or sqlite == sqlite3.SQLITE_FULL or (sqlite and _is_full(state)):
+    if is_full(cause) or (sqlite and _has_no_room(state)):
         return StartError("DISK_FULL", f"The disk of the state folder {state} is full", f"Free some space, {another}")
     code, where = "STATE_UNUSABLE", f"The state folder {state} cannot be used"
     if number == errno.EROFS or sqlite == sqlite3.SQLITE_READONLY:
@@ -102,7 +103,7 @@ def unusable(state: Path, error: Exception) -> StartError:
     return StartError(code, f"{where}: {said}", "Give another folder for the state (--state)")
 
 
-def _is_full(state: Path) -> bool:
+def _has_no_room(state: Path) -> bool:
     """Say whether that is why SQLite could neither read nor write: it calls a file that cannot grow an I/O error."""
     with contextlib.suppress(OSError):
         return shutil.disk_usage(state).free < _LEAST
