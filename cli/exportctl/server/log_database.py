@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from exportctl.server import transactions
 from exportctl.server.full_disk import is_full
 from exportctl.server.log import LogFullError, LogUnusableError
 
@@ -61,16 +62,8 @@ def open_database(path: Path) -> sqlite3.Connection:
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """Have all of the block stored, or nothing; raises LogFullError, LogUnusableError."""
-    with as_log_errors():
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            yield
-            db.execute("COMMIT")
-        except BaseException:
-            # A full disk may have rolled it back already.
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+    with as_log_errors(), transactions.transaction(db):
+        yield
 
 
 @contextlib.contextmanager

@@ -5,8 +5,9 @@ import hashlib
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
+
+from exportctl.server.transactions import transaction
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -67,20 +68,6 @@ def open_people(path: Path) -> sqlite3.Connection:
             raise PeopleUnusableError("The users were written by a newer version")
         undo.pop_all()
     return db
-
-
-@contextlib.contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Have all of the block stored, or nothing, whatever ends this process; raises sqlite3.Error."""
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        # A full disk may have rolled it back already.
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
 
 
 def new_token() -> str:

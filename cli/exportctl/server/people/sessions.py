@@ -7,7 +7,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exportctl.server.people.database import digest_of, new_token, transaction
+from exportctl.server.people.database import digest_of, new_token
+from exportctl.server.transactions import transaction
 
 ACCESS_SECONDS = 15 * 60
 SHORT_SECONDS = 7 * 24 * 3600

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exportctl.server.people.database import transaction
+from exportctl.server.transactions import transaction
 
 if TYPE_CHECKING:
     from exportctl.server.people.passwords import Passwords
