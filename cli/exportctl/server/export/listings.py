@@ -31,13 +31,12 @@ class _Listed:
 
 
 class Listings:
-    """Lists images by their extensions, on whatever thread it is called. `now` gives Unix nanoseconds."""
+    """Lists images by their extensions, on any thread, for one caller of a folder at a time; `now`: Unix time in ns."""
 
     def __init__(self, now: Callable[[], int] = time.time_ns, most_kept: int = MOST_KEPT) -> None:
         self._now = now
         self._most_kept = most_kept
         self._known: dict[str, _Listed] = {}
-        self._one: dict[str, threading.Lock] = {}
         self._keeping = threading.Lock()
 
     def count(self, folder: str) -> int:
@@ -50,12 +49,10 @@ class Listings:
         return () if found is None else found
 
     def _of(self, folder: str, *, whole: bool = False) -> _Listed:
-        # Whoever asks meanwhile is given what the first one finds.
-        with self._one.setdefault(folder, threading.Lock()):
-            known = self._known.get(folder)
-            if known is None or (whole and known.images is None) or _stamps(known.folders) != known.stamps:
-                known = self._listed(folder)
-            return known
+        known = self._known.get(folder)
+        if known is None or (whole and known.images is None) or _stamps(known.folders) != known.stamps:
+            known = self._listed(folder)
+        return known
 
     def _listed(self, folder: str) -> _Listed:
         with self._keeping:
