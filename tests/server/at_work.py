@@ -2,6 +2,8 @@
 
 import multiprocessing
 
+from server.conftest import make_endless
+
 ENDS = {"export:completed", "export:failed", "export:cancelled"}
 ALL = {"annotationFormats": ["coco", "yolo", "json"], "metricsFormats": ["excel", "csv", "json"]}
 
@@ -21,6 +23,15 @@ async def images_done(server, client, job_id, count):
             if event["data"].get("stage") == "images":
                 made = event["data"]["stageProgress"]["current"]
     return made
+
+
+async def begin_endless(server, client):
+    """Start a job of `many` and wait until it draws its last image, which never ends; returns the job's id."""
+    job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
+    await server.events_until(client, job_id, 1)
+    make_endless(server, job_id, 599)
+    await images_done(server, client, job_id, 599)
+    return job_id
 
 
 def worker_pids():

@@ -10,7 +10,7 @@ from exportctl.server.app import open_app
 from exportctl.server.archive import ArchiveWriter
 from exportctl.server.pool import Pool
 from exportctl.server.sqlite_log import SqliteLog
-from server.at_work import ALL, ENDS, images_done, job_folder, worker_pids
+from server.at_work import ALL, ENDS, begin_endless, images_done, job_folder, worker_pids
 from server.conftest import OTHER_TOKEN, make_endless, serving, write_images
 from server.pooling import holds
 
@@ -72,10 +72,7 @@ async def test_a_cancelled_jobs_files_are_gone_before_it_is_said(settings_for, m
 
 async def test_a_cancel_ends_a_task_that_would_never_end_and_frees_its_worker(settings_for, many):
     async with serving(settings_for(many)) as server, server.client() as client:
-        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
-        await server.events_until(client, job_id, 1)
-        make_endless(server, job_id, 599)
-        await images_done(server, client, job_id, 599)
+        job_id = await begin_endless(server, client)
         workers = worker_pids()
         await client.post(server.job_path(job_id) + "/cancel", json={})
         end = (await server.events(client, job_id))[-1]
@@ -88,10 +85,7 @@ async def test_a_cancel_ends_a_task_that_would_never_end_and_frees_its_worker(se
 
 async def test_another_jobs_work_survives_a_cancellation_that_costs_the_workers(settings_for, many, cells):
     async with serving(settings_for(many, cells)) as server, server.client() as client:
-        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
-        await server.events_until(client, job_id, 1)
-        make_endless(server, job_id, 599)
-        await images_done(server, client, job_id, 599)
+        job_id = await begin_endless(server, client)
         others = [
             (await client.post(f"/api/projects/{project.id}/export", json={"options": ALL})).json()["jobId"]
             for project in server.settings.projects[1:] * 3

@@ -8,8 +8,8 @@ import pytest
 
 from exportctl.server.pool import Pool
 from server import pool_tasks
-from server.at_work import ALL, images_done, job_folder, worker_pids
-from server.conftest import make_endless, serving, write_images
+from server.at_work import ALL, begin_endless, images_done, job_folder, worker_pids
+from server.conftest import serving, write_images
 
 
 @pytest.fixture
@@ -51,10 +51,7 @@ async def test_a_killed_worker_costs_time_and_nothing_else(settings_for, tmp_pat
 
 async def test_an_image_that_kills_its_worker_twice_is_named_and_all_others_are_drawn(settings_for, many):
     async with serving(settings_for(many)) as server, server.client() as client:
-        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
-        await server.events_until(client, job_id, 1)
-        make_endless(server, job_id, 599)
-        await images_done(server, client, job_id, 599)
+        job_id = await begin_endless(server, client)
         first = worker_pids()
         for pid in first:
             os.kill(pid, signal.SIGKILL)
@@ -72,10 +69,7 @@ async def test_an_image_that_kills_its_worker_twice_is_named_and_all_others_are_
 
 async def test_an_image_that_is_worked_on_for_too_long_is_named_and_all_others_are_drawn(settings_for, many, looking):
     async with serving(settings_for(many, image_seconds=900)) as server, server.client() as client:
-        job_id = await server.start(client, {"annotationFormats": [], "metricsFormats": []})
-        await server.events_until(client, job_id, 1)
-        make_endless(server, job_id, 599)
-        await images_done(server, client, job_id, 599)
+        job_id = await begin_endless(server, client)
         looking[0].look(901)
         end = (await server.events(client, job_id))[-1]
         [warning] = end["data"]["warnings"]

@@ -35,6 +35,13 @@ async def half_done(server, client, options=ALL):
     return job_id, seen
 
 
+async def one_whole_one_half_done(server, client):
+    """Have a job to compare with done first: its id, and what `half_done` returns."""
+    whole = await server.start(client, ALL)
+    await server.events(client, whole)
+    return whole, *await half_done(server, client)
+
+
 def archive_of(server, job_id):
     return server.settings.state / "jobs" / job_id / "archive.zip"
 
@@ -42,9 +49,7 @@ def archive_of(server, job_id):
 async def test_a_job_of_a_stopped_server_goes_on_with_the_bytes_it_had(settings_for, many):
     settings = settings_for(many)
     async with serving(settings) as server, server.client() as client:
-        whole = await server.start(client, ALL)
-        await server.events(client, whole)
-        job_id, seen = await half_done(server, client)
+        whole, job_id, seen = await one_whole_one_half_done(server, client)
     begun = archive_of(server, job_id).read_bytes()
     async with serving(settings) as server, server.client() as client:
         events = await server.events(client, job_id)
@@ -134,9 +139,7 @@ async def test_an_overlay_that_was_drawn_but_not_in_the_archive_is_not_drawn_aga
 async def test_rows_that_the_failing_power_took_are_measured_again(settings_for, many):
     settings = settings_for(many)
     async with serving(settings) as server, server.client() as client:
-        whole = await server.start(client, ALL)
-        await server.events(client, whole)
-        job_id, _ = await half_done(server, client)
+        whole, job_id, _ = await one_whole_one_half_done(server, client)
     [parts] = archive_of(server, job_id).parent.glob("work-*/parts")
     first, second, *_ = sorted(parts.glob("rows-*.jsonl"))
     os.truncate(first, 0)

@@ -77,11 +77,16 @@ def load(url, token, chance, jobs, known):
                 assert client.get(f"/api/export/{job}").status_code == 404
 
 
-def test_killed_under_users_and_a_queue_it_loses_no_job_no_event_and_no_archive(tmp_path):
-    print(f"EXPORTCTL_TEST_SEED={SEED}")  # noqa: T201 - how to repeat a failure
-    chance = random.Random(SEED)
-    many, state = write_images(tmp_path / "many", COUNT, size=400), tmp_path / "state"
+def prepared(folder):
+    """Say how to repeat a failure; returns the campaign's chance, its images and its state folder."""
+    print(f"EXPORTCTL_TEST_SEED={SEED}")  # noqa: T201 - it is shown with a failure
+    state = folder / "state"
     state.mkdir()
+    return random.Random(SEED), write_images(folder / "many", COUNT, size=400), state
+
+
+def test_killed_under_users_and_a_queue_it_loses_no_job_no_event_and_no_archive(tmp_path):
+    chance, many, state = prepared(tmp_path)
     jobs, known = {}, {}
     with (tmp_path / "log").open("wb") as log:
         for _ in range(KILLS):
@@ -102,10 +107,7 @@ def test_killed_under_users_and_a_queue_it_loses_no_job_no_event_and_no_archive(
 
 @pytest.mark.skipif(not CHILDREN.exists(), reason="Linux tells whose children processes are")
 def test_its_workers_killed_at_any_instant_it_loses_no_image_and_warns_of_none(tmp_path):
-    print(f"EXPORTCTL_TEST_SEED={SEED}")  # noqa: T201 - how to repeat a failure
-    chance = random.Random(SEED)
-    many, state = write_images(tmp_path / "many", COUNT, size=400), tmp_path / "state"
-    state.mkdir()
+    chance, many, state = prepared(tmp_path)
     jobs, known = {}, {}
     with (tmp_path / "log").open("wb") as log, served(many, state, log) as (process, url):
         for _ in range(KILLS):
