@@ -34,13 +34,18 @@ CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (json_extract(record, '$.complete
 """So that a year of jobs makes nothing slower. An older version passes them over, and a newer one finds them."""
 
 
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a further connection to a database that is open; raises sqlite3.Error."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """Open the database at `path`, making it if it is not there; raises LogUnusableError."""
     with contextlib.ExitStack() as undo:
         try:
             # For its owner alone before anything is in it.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            db = connect(path)
             undo.callback(db.close)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")

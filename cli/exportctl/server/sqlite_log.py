@@ -37,7 +37,7 @@ from exportctl.server.log import (
     LogFullError,
     UnknownJobError,
 )
-from exportctl.server.log_database import as_log_errors, open_database, transaction
+from exportctl.server.log_database import as_log_errors, connect, open_database, transaction
 from exportctl.server.tails import Tails
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class SqliteLog:
     async def open(self) -> None:
         """See EventLog: the database is made if it is not there."""
         self._db = await self._do(self._open)
-        self._reading = await self._ask(lambda: open_database(self._path))
+        self._reading = await self._ask(lambda: connect(self._path))
 
     async def create(self, record: JobRecord, key: IdempotencyKey | None = None) -> JobRecord:
         """See EventLog."""
